@@ -1,0 +1,1 @@
+"""MOTIVE: which training clips influence the motion in generated videos?"""

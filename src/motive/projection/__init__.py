@@ -1,0 +1,12 @@
+"""Random projections of gradients too large to hold (method §6).
+
+Invariant: a projection is linear and stateless. The D'-vector of a parameter depends on the
+parameter's name, its gradient, the seed and the sizes, never on other parameters, the device, the
+worker or the order, so partial results can be added up anywhere.
+"""
+
+from motive.projection.dense import DenseGaussian
+from motive.projection.fastfood import BlockedFastfood, fastfood_matrix
+from motive.projection.protocol import Projection
+
+__all__ = ["BlockedFastfood", "DenseGaussian", "Projection", "fastfood_matrix"]
