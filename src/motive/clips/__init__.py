@@ -1,1 +1,32 @@
-"""clips"""
+"""Video clips: what they are, reading data sets, decoding to one standard, and writing back."""
+
+from motive.clips.clip import Clip, ClipStandard, DecodedClip, Provenance, file_digest
+from motive.clips.datasets import (
+    CAPTION_COLUMNS,
+    LABEL_COLUMNS,
+    VIDEO_COLUMNS,
+    VIDEO_SUFFIXES,
+    read_dataset,
+)
+from motive.clips.decode import decode_clip
+from motive.clips.encode import write_mp4
+from motive.clips.export import write_diffsynth_jsonl
+from motive.clips.source import VideoFacts, probe
+
+__all__ = [
+    "CAPTION_COLUMNS",
+    "LABEL_COLUMNS",
+    "VIDEO_COLUMNS",
+    "VIDEO_SUFFIXES",
+    "Clip",
+    "ClipStandard",
+    "DecodedClip",
+    "Provenance",
+    "VideoFacts",
+    "decode_clip",
+    "file_digest",
+    "probe",
+    "read_dataset",
+    "write_diffsynth_jsonl",
+    "write_mp4",
+]

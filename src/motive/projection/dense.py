@@ -29,8 +29,8 @@ class DenseGaussian:
         """P_name · gradient, float32 "d" (float64 in, float64 out)."""
         flat = gradient.detach().reshape(-1)
         flat = flat if flat.dtype == torch.float64 else flat.float()
-        generator = np.random.Generator(np.random.Philox(key=[self.seed, *name_words(name)][:2]))
-        generator.bit_generator.advance(name_words(name)[1])
+        low, high = name_words(name)
+        generator = np.random.Generator(np.random.Philox(key=[self.seed, high << 32 | low]))
         matrix = torch.from_numpy(generator.standard_normal((self.dim, flat.numel())))
         return matrix.to(flat) @ flat / math.sqrt(self.dim)
 

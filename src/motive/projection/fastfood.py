@@ -15,7 +15,6 @@ same operator applied block by block, streaming:
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -33,9 +32,7 @@ def hadamard(size: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     """Walsh-Hadamard matrix of ±1 in Sylvester order, "size size"; size is a power of two."""
     matrix = torch.ones(1, 1, dtype=dtype)
     while len(matrix) < size:
-        matrix = torch.cat(
-            (torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)), 0
-        )
+        matrix = torch.cat((torch.cat((matrix, matrix), 1), torch.cat((matrix, -matrix), 1)), 0)
     return matrix
 
 
@@ -73,7 +70,7 @@ class BlockedFastfood:
         dim: D', a power of two.
         seed: Projection seed.
         block: Largest block, a power of two; 2^15 also fits a GPU's shared memory.
-        cache_bytes: Upper bound on randomness kept between calls (12 bytes per element); 0 keeps
+        cache_bytes: Upper bound on randomness kept between calls (16 bytes per element); 0 keeps
             nothing, so that memory does not grow with the model.
 
     Example:
@@ -102,7 +99,7 @@ class BlockedFastfood:
         if not 0 <= seed < 1 << 64:
             raise UsageError(f"projection seed {seed}: must be between 0 and 2^64-1")
         self.dim, self.seed, self.block, self.cache_bytes = dim, seed, block, cache_bytes
-        self._cache: OrderedDict[tuple[str, _Span, str], BlockRandomness] = OrderedDict()
+        self._cache: dict[tuple[str, _Span, str], BlockRandomness] = {}
         self._cached_bytes = 0
 
     def identity(self) -> dict[str, object]:

@@ -1,1 +1,11 @@
-"""runs"""
+"""A run: one folder, one configuration, and the stages of the river in order.
+
+Invariant: every stage skips what is already on disk and adds in atomic steps, so a run that was
+killed anywhere continues when the same command is given again.
+"""
+
+from motive.runs.config import RunConfig
+from motive.runs.previews import Previews
+from motive.runs.run import IndexResult, Progress, Ranking, Run
+
+__all__ = ["IndexResult", "Previews", "Progress", "Ranking", "Run", "RunConfig"]

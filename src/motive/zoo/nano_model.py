@@ -7,7 +7,9 @@ that runs on wan-nano runs unchanged on a Wan 2.1 folder. Nothing may depend on 
 from __future__ import annotations
 
 import json
-import logging
+import math
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,9 @@ NANO_STANDARD = ClipStandard(frames=17, fps=16.0, height=64, width=64)
 TEXT_TOKENS = 32  # tokens per caption, the tokenizer's model_max_length (Wan itself: 512)
 FLOW_SHIFT = 3.0  # scheduler shift saved in the Wan2.1-T2V-1.3B folder
 _Z_DIM = 16  # latent channels of every Wan 2.1 VAE
+_WORD = re.compile(r"\w+|[^\w\s]")
+_SPELLING = ("▁", *(chr(code) for code in range(33, 127)))
+_SPELLING_COST = 2.0  # nats below the rarest word: spelling loses against any known word
 
 
 @dataclass(frozen=True)
@@ -104,47 +109,36 @@ def build_wan_nano(
 
 
 def train_tokenizer(captions: Sequence[str], vocab_size: int = 512) -> PreTrainedTokenizerBase:
-    """Learn a T5 (unigram, metaspace) tokenizer from captions.
+    """Learn a T5 (unigram, metaspace) tokenizer from captions: a word is a token.
+
+    Printable ASCII characters are tokens too, so an unseen word is spelled, never unknown.
 
     Args:
         captions: Texts to learn from; at least one.
         vocab_size: Upper bound of the vocabulary, special tokens included.
 
     Returns:
-        A `T5TokenizerFast` with `model_max_length` 32 and T5's special ids: pad 0, end 1, unknown 2.
+        A `T5TokenizerFast`, `model_max_length` 32, T5's special ids (pad 0, end 1, unknown 2).
 
     Raises:
         UsageError: There are no captions.
     """
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
     from transformers import T5TokenizerFast
 
-    texts = [text for text in captions if text.strip()]
-    if not texts:
+    counts = Counter(piece for text in captions for piece in _WORD.findall(text))
+    if not counts:
         raise UsageError("wan-nano needs at least one caption to learn its vocabulary from")
-    learner = Tokenizer(models.Unigram())
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.WhitespaceSplit(),
-            pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always"),
-        ]
+    total = sum(counts.values())
+    vocabulary = {"<pad>": 0.0, "</s>": 0.0, "<unk>": 0.0}
+    # Whole words first, most frequent first (ties by spelling, so the ids are reproducible).
+    room = max(vocab_size - len(vocabulary) - len(_SPELLING), 0)
+    for piece, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:room]:
+        vocabulary[f"▁{piece}" if piece[0].isalnum() else piece] = math.log(count / total)
+    for piece in _SPELLING:
+        vocabulary.setdefault(piece, -math.log(total) - _SPELLING_COST)
+    return T5TokenizerFast(
+        vocab=list(vocabulary.items()), extra_ids=0, model_max_length=TEXT_TOKENS
     )
-    special = ["<pad>", "</s>", "<unk>"]
-    # Every printable ASCII character is a piece, so an unseen word is spelled, never unknown.
-    alphabet = ["▁", *(chr(code) for code in range(33, 127))]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=max(vocab_size, len(special) + len(alphabet)),
-        special_tokens=special,
-        initial_alphabet=alphabet,
-        unk_token="<unk>",  # noqa: S106 - a vocabulary entry, not a secret
-        show_progress=False,
-    )
-    learner.train_from_iterator(texts, trainer)
-    learnt = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"]]
-    known = {piece for piece, _ in learnt}
-    rare = min(score for _, score in learnt) - 1.0
-    learnt += [(piece, rare) for piece in alphabet if piece not in known]
-    return T5TokenizerFast(vocab=learnt, extra_ids=0, model_max_length=TEXT_TOKENS)
 
 
 def embed_tokens(
@@ -188,6 +182,11 @@ def parameter_counts(pipeline: WanPipeline) -> dict[str, int]:
         "text_encoder": pipeline.text_encoder,
     }
     return {name: sum(p.numel() for p in module.parameters()) for name, module in modules.items()}
+
+
+def folder_megabytes(folder: Path) -> float:
+    """Size of all files under a folder, in 10^6 bytes."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
 
 
 def _transformer(config: NanoConfig) -> WanTransformer3DModel:
@@ -259,6 +258,3 @@ def _edit_json(path: Path, changes: dict[str, Any]) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     content.update(changes)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-logger = logging.getLogger(__name__)

@@ -1,0 +1,90 @@
+"""What the rest of MOTIVE needs to know about a video diffusion model.
+
+A family adds one file with its truths: latent normalisation, timestep convention, prediction
+target, conditioning arguments. Latents are "b c f h w" everywhere, whatever the family packs.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import torch
+
+from motive.clips import ClipStandard
+
+
+class TextEmbedding(NamedTuple):
+    """Caption embeddings without their zero padding.
+
+    Attributes:
+        tokens: "l d", the embeddings of the caption's own tokens.
+        length: Sequence length to pad to with zeros before the transformer sees it.
+    """
+
+    tokens: torch.Tensor
+    length: int
+
+    def padded(self) -> torch.Tensor:
+        """ "length d": the tokens, then zeros."""
+        missing = self.length - len(self.tokens)
+        return torch.nn.functional.pad(self.tokens, (0, 0, 0, missing))
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A video diffusion model, seen by attribution.
+
+    Attributes:
+        name: Folder, hub id or the name of an embedded model.
+        family: For example "Wan 2.1 T2V".
+        standard: The clip shape this model was made for (a default; see `check_standard`).
+    """
+
+    name: str
+    family: str
+    standard: ClipStandard
+
+    @property
+    def transformer(self) -> torch.nn.Module:
+        """The network whose parameters are attributed (text encoder and VAE are frozen)."""
+        ...
+
+    def fingerprint(self) -> dict[str, object]:
+        """Digests of every component's weights and configuration."""
+        ...
+
+    def check_standard(self, standard: ClipStandard) -> None:
+        """Raise `UsageError` naming the nearest size and length that the model can take."""
+        ...
+
+    def latent_grid(self, standard: ClipStandard) -> tuple[int, int, int]:
+        """Latent (frames, height, width) of a standardised clip."""
+        ...
+
+    def temporal_groups(self, frames: int) -> list[list[int]]:
+        """The pixel frames folded into each latent frame."""
+        ...
+
+    def encode_video(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Uint8 "f h w 3" -> normalised latents float32 "c f h w" on the CPU, deterministic."""
+        ...
+
+    def encode_text(self, caption: str) -> TextEmbedding:
+        """Caption -> embeddings, float32 on the CPU."""
+        ...
+
+    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """z_t of the model's own noising process."""
+        ...
+
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+        """What the model is trained to predict, in latent layout."""
+        ...
+
+    def predict(self, noisy: torch.Tensor, sigma: float, text: torch.Tensor) -> torch.Tensor:
+        """The model's prediction "b c f h w" for noisy latents "b c f h w" and text "b l d"."""
+        ...
+
+    def release_encoders(self) -> None:
+        """Free the text encoder and the VAE; they load again when needed."""
+        ...

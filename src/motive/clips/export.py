@@ -1,0 +1,57 @@
+"""Write a selection of clips in the formats that trainers read."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from motive.clips.clip import Clip
+from motive.errors import MotiveError
+
+
+def write_diffsynth_jsonl(
+    path: str | os.PathLike[str], clips: Iterable[Clip], base: str | os.PathLike[str] | None = None
+) -> None:
+    """Write clips as DiffSynth-Studio metadata: one `{"video": ..., "prompt": ...}` per line.
+
+    A span cannot be said in that format: the trainer takes the first frames of each file.
+
+    Args:
+        path: File to write, replaced if it exists; its folder is made if missing.
+        clips: What to write, in this order.
+        base: The trainer's `--dataset_base_path`. Videos below it are written relative to it, with
+            forward slashes; all others, and all if it is None, as absolute paths.
+
+    Raises:
+        MotiveError: The file cannot be written.
+    """
+    path = Path(path)
+    lines = [
+        json.dumps({"video": _path_for(clip, base), "prompt": clip.caption}, ensure_ascii=False)
+        for clip in clips
+    ]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise MotiveError(
+            f"{path}: cannot be written ({reason}); check free space and permissions"
+        ) from None
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def _path_for(clip: Clip, base: str | os.PathLike[str] | None) -> str:
+    absolute = Path(os.path.abspath(clip.source))
+    if base is not None:
+        root = Path(os.path.abspath(base))
+        if absolute.is_relative_to(root):
+            return absolute.relative_to(root).as_posix()
+    return absolute.as_posix()

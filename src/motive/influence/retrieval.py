@@ -1,0 +1,76 @@
+"""How well scores find clips with the query's label, where labels are known (MotionZoo).
+
+A control for one's own eyes, not a measure of influence: it says whether the top of a ranking shows
+the query's motion. Every number comes with its chance level and an interval over queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+_RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class RetrievalScore:
+    """Mean over queries, with a 95 % bootstrap interval over queries.
+
+    Attributes:
+        average_precision: Mean average precision, in [0, 1].
+        average_precision_interval: (low, high).
+        precision_at_10: Share of the ten best clips with the query's label.
+        precision_at_10_interval: (low, high).
+        chance: Expected share of the label among all clips, which random ranking reaches.
+        per_query_average_precision: float "q".
+        per_query_precision_at_10: float "q".
+    """
+
+    average_precision: float
+    average_precision_interval: tuple[float, float]
+    precision_at_10: float
+    precision_at_10_interval: tuple[float, float]
+    chance: float
+    per_query_average_precision: np.ndarray
+    per_query_precision_at_10: np.ndarray
+
+
+def retrieval(
+    scores: np.ndarray, clip_labels: Sequence[str], query_labels: Sequence[str], seed: int = 0
+) -> RetrievalScore:
+    """Average precision and precision at 10 of the query's label.
+
+    Args:
+        scores: "q n".
+        clip_labels: n labels.
+        query_labels: q labels; each must occur among the clips.
+        seed: Of the bootstrap.
+    """
+    relevant = np.asarray(clip_labels)[None, :] == np.asarray(query_labels)[:, None]
+    order = np.argsort(-scores, axis=1, kind="stable")
+    hits = np.take_along_axis(relevant, order, axis=1)
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    average = (precision * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
+    at_10 = hits[:, :10].mean(axis=1)
+    return RetrievalScore(
+        float(average.mean()),
+        bootstrap_interval(average, seed),
+        float(at_10.mean()),
+        bootstrap_interval(at_10, seed),
+        float(relevant.mean()),
+        average,
+        at_10,
+    )
+
+
+def bootstrap_interval(
+    values: np.ndarray, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the mean of "n" values."""
+    generator = np.random.default_rng(seed)
+    samples = generator.choice(values, size=(_RESAMPLES, len(values))).mean(axis=1)
+    tail = (1.0 - level) / 2.0
+    low, high = np.quantile(samples, [tail, 1.0 - tail])
+    return float(low), float(high)

@@ -1,0 +1,148 @@
+"""The options of a run: one typed place that feeds the command line, `config.yaml` and the docs."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from motive.clips import ClipStandard
+from motive.errors import UsageError
+from motive.gradients import Objective
+from motive.gradients.objective import T_FIX
+from motive.motion import MotionConfig
+from motive.projection import BlockedFastfood
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Every option of a run. Each field's help text is its metadata entry "help"."""
+
+    model: str = _option(
+        "wan-nano", "Diffusers pipeline folder, hub id, or wan-nano (inside the package)."
+    )
+    frames: int | None = _option(None, "Frames per clip, 4k+1; default: the model's own length.")
+    fps: float | None = _option(None, "Frames per second sampled by timestamp; default: model's.")
+    height: int | None = _option(None, "Pixels; default: the model's own size.")
+    width: int | None = _option(None, "Pixels; default: the model's own size.")
+    tracker: str = _option("dis", "Motion estimator: dis (OpenCV DIS optical flow).")
+    displacement: str = _option(
+        "consecutive",
+        "consecutive: frame to next frame, in each frame's own place; anchor: from frame 0.",
+    )
+    pool: str = _option("mean", "Pooling of weights over the frames of a latent frame: mean, max.")
+    timesteps: tuple[float, ...] = _option(
+        (T_FIX,), "Timestep(s) of 1000 at which gradients are taken; sigma = t / 1000."
+    )
+    noise_seed: int = _option(0, "Seed of the one noise sample that all clips share.")
+    mask: bool = _option(True, "Weight the loss by motion; off: the ordinary training loss.")
+    dim: int = _option(512, "Projected dimension D', a power of two.")
+    projection_seed: int = _option(0, "Seed of the random projection.")
+    block: int = _option(1 << 15, "Largest Fastfood block, a power of two.")
+    parameters: str = _option(".*", "Regular expression of transformer parameters to attribute.")
+    dtype: str = _option("float32", "Transformer precision: float32, bfloat16 or float16.")
+    device: str = _option("auto", "auto, cpu, cuda or cuda:N; does not change the features.")
+    checkpointing: bool = _option(False, "Recompute activations: less memory, more time.")
+
+    def objective(self) -> Objective:
+        """The loss that is differentiated."""
+        return Objective(tuple(self.timesteps), self.noise_seed, self.mask)
+
+    def projection(self) -> BlockedFastfood:
+        """The projection."""
+        return BlockedFastfood(self.dim, self.projection_seed, self.block)
+
+    def motion(self) -> MotionConfig:
+        """How motion weights are made."""
+        return MotionConfig(
+            tracker=self.tracker,
+            displacement=self.displacement,  # type: ignore[arg-type]
+            pool=self.pool,  # type: ignore[arg-type]
+        )
+
+    def standard(self, default: ClipStandard) -> ClipStandard:
+        """The clip shape: the model's own where nothing else was asked for."""
+        asked = {name: getattr(self, name) for name in ("frames", "fps", "height", "width")}
+        return dataclasses.replace(
+            default, **{name: value for name, value in asked.items() if value is not None}
+        )
+
+    def updated(self, **changes: Any) -> RunConfig:
+        """A copy with the changes that are not None.
+
+        Raises:
+            UsageError: Unknown option.
+        """
+        known = {entry.name for entry in dataclasses.fields(self)}
+        unknown = sorted(set(changes) - known)
+        if unknown:
+            raise UsageError(
+                f"unknown option {unknown[0]!r}; options are {', '.join(sorted(known))}"
+            )
+        return dataclasses.replace(
+            self, **{name: value for name, value in changes.items() if value is not None}
+        )
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a `config.yaml`; the run's options are under "options".
+
+    Raises:
+        UsageError: The file is missing or malformed.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path}: file not found; run `motive index` first") from None
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("options"), dict):
+        raise UsageError(f"{path}: no options in it; is it the config.yaml of a run?")
+    return loaded
+
+
+def config_from(loaded: dict[str, Any], path: Path) -> RunConfig:
+    """The options of a loaded `config.yaml`."""
+    options = dict(loaded["options"])
+    if "timesteps" in options:
+        options["timesteps"] = tuple(options["timesteps"])
+    try:
+        return RunConfig(**options)
+    except TypeError as error:
+        raise UsageError(f"{path}: {error}; remove or rename that option") from None
+
+
+def config_yaml(config: RunConfig, **sections: Any) -> str:
+    """`config.yaml`: options with their help as comments, then other sections, then versions."""
+    lines = [
+        "# Written by motive; `motive index RUN` without options repeats this run.",
+        "options:",
+    ]
+    for entry in dataclasses.fields(config):
+        value = getattr(config, entry.name)
+        text = f"{entry.name}: {json.dumps(value)}"  # JSON is YAML
+        lines += [f"  # {entry.metadata['help']}", f"  {text}"]
+    rest = {**sections, "versions": versions()}
+    return "\n".join(lines) + "\n" + yaml.safe_dump(rest, sort_keys=False, allow_unicode=True)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    names = ("motive-video", "torch", "diffusers", "transformers", "numpy", "av", "pylance")
+    found = {"python": platform.python_version()}
+    for name in (*names, "opencv-python-headless"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found

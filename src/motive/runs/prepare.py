@@ -1,0 +1,107 @@
+"""Everything about a clip that the transformer does not decide, computed once and cached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from motive.backbones import Backbone, TensorCache, TextEmbedding
+from motive.backbones.cache import cache_key
+from motive.clips import Clip, ClipStandard, DecodedClip, decode_clip
+from motive.motion import MotionConfig, compute_motion_weights
+
+
+@dataclass(frozen=True)
+class PreparedClip:
+    """Inputs of the gradient computation.
+
+    Attributes:
+        latents: h, "c f h w" float32.
+        weights: W̃, "f h w" float32.
+        text: Caption embedding.
+        facts: Provenance and motion facts for the manifest.
+    """
+
+    latents: torch.Tensor
+    weights: torch.Tensor
+    text: TextEmbedding
+    facts: dict[str, Any]
+
+
+class Preparer:
+    """Decodes a clip at most once for motion weights and latents, and embeds its caption.
+
+    Args:
+        backbone: Gives latents and text embeddings.
+        standard: Clip shape.
+        motion: How motion weights are made.
+        cache: Where results are kept.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        standard: ClipStandard,
+        motion: MotionConfig,
+        cache: TensorCache,
+    ) -> None:
+        self.backbone, self.standard, self.motion, self.cache = backbone, standard, motion, cache
+        digests = backbone.fingerprint()
+        self._latent_config = (vars(standard), digests["vae"])
+        self._text_config = (digests["text_encoder"], digests["tokenizer"])
+        self._motion_config = (vars(standard), motion.settings, backbone.latent_grid(standard))
+
+    def prepare(self, clip: Clip) -> PreparedClip:
+        """Latents, motion weights and caption embedding of one clip, from the cache if there.
+
+        Raises:
+            ClipError: The clip cannot be read or does not fit the standard.
+        """
+        latent_key = cache_key(clip.id, *self._latent_config)
+        motion_key = cache_key(clip.id, *self._motion_config)
+        latents, motion = (
+            self.cache.get("latents", latent_key),
+            self.cache.get("motion", motion_key),
+        )
+        if latents is None or motion is None:
+            decoded = decode_clip(clip, self.standard)
+            if motion is None:
+                motion = self._store_motion(motion_key, decoded)
+            if latents is None:
+                encoded = {"latents": self.backbone.encode_video(decoded.pixels)}
+                self.cache.put("latents", latent_key, encoded, {})
+                latents = encoded, {}
+        return PreparedClip(
+            latents[0]["latents"], motion[0]["weights"], self._text(clip.caption), motion[1]
+        )
+
+    def _store_motion(
+        self, key: str, decoded: DecodedClip
+    ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+        frames = self.standard.frames
+        groups = self.backbone.temporal_groups(frames)
+        grid = self.backbone.latent_grid(self.standard)[1:]
+        motion = compute_motion_weights(decoded.pixels, groups, grid, self.motion)
+        source = decoded.provenance
+        facts = {
+            "motion": {n: v for n, v in vars(motion).items() if n != "weights"},
+            "frame_times": list(source.frame_times),
+            "source_fps": source.source_fps,
+            "source_height": source.source_height,
+            "source_width": source.source_width,
+            "crop": list(source.crop),
+        }
+        stored = {"weights": motion.weights}
+        self.cache.put("motion", key, stored, facts)
+        return stored, facts
+
+    def _text(self, caption: str) -> TextEmbedding:
+        key = cache_key(caption, *self._text_config)
+        found = self.cache.get("text", key)
+        if found is None:
+            text = self.backbone.encode_text(caption)
+            self.cache.put("text", key, {"tokens": text.tokens}, {"length": text.length})
+            return text
+        return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))

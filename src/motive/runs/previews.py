@@ -1,0 +1,47 @@
+"""Small videos for people: a clip as the model saw it, and its motion drawn on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from motive.clips import Clip, ClipStandard, decode_clip, write_mp4
+from motive.motion import MotionConfig, overlay_frames, pixel_motion
+
+
+class Preview(NamedTuple):
+    """Two browser-playable files of the same length and size."""
+
+    video: Path
+    overlay: Path
+
+
+class Previews:
+    """Makes previews on demand and keeps them; only clips that are shown cost anything.
+
+    Args:
+        folder: Where the mp4 files go. Safe to delete.
+        standard: Clip shape of the run.
+        motion: Motion options of the run.
+    """
+
+    def __init__(self, folder: Path, standard: ClipStandard, motion: MotionConfig) -> None:
+        self.folder, self.standard, self.motion = folder, standard, motion
+
+    def get(self, clip: Clip) -> Preview:
+        """The preview of one clip.
+
+        Raises:
+            ClipError: The clip cannot be decoded.
+        """
+        preview = Preview(
+            self.folder / f"{clip.id}.mp4", self.folder / f"{clip.id}-{self.motion.tracker}.mp4"
+        )
+        if preview.video.exists() and preview.overlay.exists():
+            return preview
+        self.folder.mkdir(parents=True, exist_ok=True)
+        pixels = decode_clip(clip, self.standard).pixels
+        write_mp4(preview.video, pixels, self.standard.fps)
+        heat = pixel_motion(pixels, self.motion)
+        write_mp4(preview.overlay, overlay_frames(pixels, heat), self.standard.fps)
+        return preview

@@ -1,0 +1,162 @@
+"""The clips that wan-nano is trained on, decoded once.
+
+Invariant: one row of pixels per clip that could be read, in the data set's order; a clip that
+cannot be read is logged with its reason and counted, never dropped silently.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from motive.clips import decode_clip, read_dataset
+from motive.errors import ClipError, DatasetError
+from motive.zoo.nano_loop import ProgressFn, TrainProgress
+from motive.zoo.nano_model import NANO_STANDARD
+
+logger = logging.getLogger(__name__)
+
+_MIRRORED = {
+    "left": "right",
+    "leftward": "rightward",
+    "leftwards": "rightwards",
+    "clockwise": "counterclockwise",
+}
+_MIRRORED |= {right: left for left, right in _MIRRORED.items()} | {"anticlockwise": "clockwise"}
+_SIDED = re.compile(r"\b(" + "|".join(_MIRRORED) + r")\b", re.IGNORECASE)
+_PROGRESS_EVERY = 25  # clips
+
+
+@dataclass(frozen=True)
+class NanoData:
+    """Decoded training clips.
+
+    Attributes:
+        pixels: uint8 "n 17 64 64 3", RGB.
+        captions: One text per clip, possibly empty.
+        unreadable: One line per clip that could not be used.
+        key: Digest of the pixels' and captions' identity, for checkpoints.
+    """
+
+    pixels: torch.Tensor
+    captions: tuple[str, ...]
+    unreadable: tuple[str, ...]
+    key: str
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    def video(self, rows: torch.Tensor | slice) -> torch.Tensor:
+        """Some clips as the autoencoder reads them: float32 "b 3 17 64 64" in [-1, 1]."""
+        return self.pixels[rows].permute(0, 4, 1, 2, 3).float().div_(127.5).sub_(1.0)
+
+
+def load_clips(
+    data: Path, cache: Path | None = None, on_progress: ProgressFn | None = None
+) -> NanoData:
+    """Decode a data set to wan-nano's standard (17 frames, 16 fps, 64x64).
+
+    Args:
+        data: Folder or list that `read_dataset` understands.
+        cache: File to keep the pixels in; used again while the clips' ids are the same.
+        on_progress: Called every few clips.
+
+    Returns:
+        The clips that could be read.
+
+    Raises:
+        DatasetError: The data set cannot be read, or none of its clips can.
+    """
+    clips = read_dataset(data)
+    pixels: list[torch.Tensor] = []
+    captions: list[str] = []
+    unreadable: list[str] = []
+    known = _cached(cache)
+    digests: list[str] = []
+    for number, clip in enumerate(clips, 1):
+        try:
+            row = known.get(clip.id)
+            frames = row if row is not None else decode_clip(clip, NANO_STANDARD).pixels
+        except ClipError as error:
+            logger.warning("%s", error)
+            unreadable.append(str(error))
+            continue
+        pixels.append(frames)
+        captions.append(clip.caption)
+        digests.append(clip.id)
+        if on_progress is not None and (number % _PROGRESS_EVERY == 0 or number == len(clips)):
+            on_progress(TrainProgress("clips", number, len(clips)))
+    if not pixels:
+        raise DatasetError(f"{data}: none of its {len(clips)} clips can be read: {unreadable[0]}")
+    stacked = torch.stack(pixels)
+    if cache is not None and digests != list(known):
+        _write_cache(cache, stacked, digests)
+    key = hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
+    return NanoData(stacked, tuple(captions), tuple(unreadable), key)
+
+
+def mirror_caption(caption: str) -> str:
+    """The caption of the clip seen in a mirror: left and right, and turning senses, exchanged.
+
+    >>> mirror_caption("a red ball rolls to the Left")
+    'a red ball rolls to the Right'
+    """
+
+    def exchange(match: re.Match[str]) -> str:
+        word = match.group()
+        other = _MIRRORED[word.lower()]
+        return other.capitalize() if word[0].isupper() else other
+
+    return _SIDED.sub(exchange, caption)
+
+
+def tokenize(
+    tokenizer: object, captions: Sequence[str], length: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids and mask of captions, cleaned and padded as WanPipeline does.
+
+    Returns:
+        int64 "n length" twice: ids, and 1 for real tokens.
+    """
+    from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+
+    batch = tokenizer(  # type: ignore[operator]
+        [prompt_clean(caption) for caption in captions],
+        padding="max_length",
+        max_length=length,
+        truncation=True,
+        add_special_tokens=True,
+        return_attention_mask=True,
+        return_tensors="pt",
+    )
+    return batch.input_ids, batch.attention_mask
+
+
+def _cached(cache: Path | None) -> dict[str, torch.Tensor]:
+    if cache is None or not cache.exists():
+        return {}
+    with np.load(cache) as file:
+        pixels = torch.from_numpy(file["pixels"])
+        ids = json.loads(str(file["ids"]))
+    return dict(zip(ids, pixels, strict=True))
+
+
+def _write_cache(cache: Path, pixels: torch.Tensor, ids: list[str]) -> None:
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cache.with_name(f"{cache.stem}.{os.getpid()}.tmp.npz")
+    try:
+        np.savez(temporary, pixels=pixels.numpy(), ids=np.array(json.dumps(ids)))
+        os.replace(temporary, cache)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

@@ -1,0 +1,244 @@
+"""One resumable optimisation loop, shared by wan-nano's autoencoder and its transformer.
+
+Invariant: a run that was killed and continued ends with bit-for-bit the weights of a run that was
+not. So no random state lives between steps: everything random in step n is drawn from a generator
+seeded by (seed, stage, n), and a checkpoint is complete or absent, never half-written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from motive.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+LossFn = Callable[[torch.Generator], torch.Tensor]
+_LOSS_EVERY = 10  # steps averaged into one point of the loss curve
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """What a progress callback is told.
+
+    Attributes:
+        stage: "clips", "vae", "latents" or "transformer".
+        step: Units done (clips or optimisation steps).
+        steps: Units in this stage.
+        loss: Recent training loss; NaN where there is none.
+    """
+
+    stage: str
+    step: int
+    steps: int
+    loss: float = math.nan
+
+
+ProgressFn = Callable[[TrainProgress], None]
+
+
+@dataclass(frozen=True)
+class StageOptions:
+    """How one stage is optimised: AdamW, linear warm-up, cosine decay, moving average.
+
+    Attributes:
+        steps: Optimisation steps.
+        learning_rate: Peak rate.
+        warmup: Steps of linear warm-up.
+        betas: AdamW's moment decays.
+        weight_decay: AdamW's decoupled decay, for matrices and kernels only.
+        ema_decay: Decay of the averaged weights that are kept; grows from 0 at the start.
+        final_rate: Rate at the last step, relative to the peak.
+        clip_norm: Largest gradient norm.
+        checkpoint_seconds: Wall-clock time between checkpoints.
+    """
+
+    steps: int
+    learning_rate: float
+    warmup: int = 200
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    ema_decay: float = 0.999
+    final_rate: float = 0.02
+    clip_norm: float = 1.0
+    checkpoint_seconds: float = 300.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of step 0, 1, ..., steps - 1."""
+        warm = min(1.0, (step + 1) / max(1, min(self.warmup, self.steps // 4)))
+        cosine = 0.5 * (1.0 + math.cos(math.pi * step / max(1, self.steps)))
+        return self.learning_rate * warm * (self.final_rate + (1.0 - self.final_rate) * cosine)
+
+
+@dataclass
+class Stage:
+    """The mutable state of one stage: weights, averaged weights, optimiser and loss curve.
+
+    Attributes:
+        name: Stage name; part of the random key and the checkpoint's file name.
+        modules: The modules being trained.
+        options: How they are optimised.
+        seed: Seed of everything random in the stage.
+        key: What must be equal for a checkpoint to be continued (data, sizes, options).
+        step: Steps done.
+        losses: (step, mean loss since the point before).
+    """
+
+    name: str
+    modules: Sequence[torch.nn.Module]
+    options: StageOptions
+    seed: int
+    key: str
+    step: int = 0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.parameters = [p for module in self.modules for p in module.parameters()]
+        self.average = [p.detach().clone() for p in self.parameters]
+        matrices = [p for p in self.parameters if p.ndim > 1]
+        others = [p for p in self.parameters if p.ndim <= 1]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": self.options.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=self.options.learning_rate,
+            betas=self.options.betas,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything a continuation needs, as tensors and plain values."""
+        return {
+            "key": self.key,
+            "step": self.step,
+            "losses": self.losses,
+            "parameters": [p.detach() for p in self.parameters],
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state`.
+
+        Raises:
+            UsageError: It belongs to other data, sizes or options.
+        """
+        if state["key"] != self.key:
+            raise UsageError(
+                f"wan-nano {self.name}: the checkpoint was made with other clips or options; "
+                "repeat them, or train into another folder"
+            )
+        self.step = state["step"]
+        self.losses = [(int(step), float(loss)) for step, loss in state["losses"]]
+        with torch.no_grad():
+            for target, value in zip(self.parameters, state["parameters"], strict=True):
+                target.copy_(value)
+            for target, value in zip(self.average, state["average"], strict=True):
+                target.copy_(value)
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def swap_average(self) -> None:
+        """Exchange the weights in the modules with their moving average (twice = no change)."""
+        with torch.no_grad():
+            for parameter, average in zip(self.parameters, self.average, strict=True):
+                current = parameter.clone()
+                parameter.copy_(average)
+                average.copy_(current)
+
+    def update(self, loss_fn: LossFn) -> float:
+        """Do one step; returns its loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.options.rate(self.step)
+        loss = loss_fn(step_generator(self.seed, self.name, self.step))
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip_norm)
+        self.optimizer.step()
+        self.step += 1
+        decay = min(self.options.ema_decay, self.step / (self.step + 9.0))
+        with torch.no_grad():
+            torch._foreach_lerp_(self.average, self.parameters, 1.0 - decay)
+        return float(loss.detach())
+
+
+def run_stage(
+    stage: Stage,
+    loss_fn: LossFn,
+    checkpoint: Path,
+    *,
+    on_progress: ProgressFn | None = None,
+    on_checkpoint: Callable[[], None] | None = None,
+) -> None:
+    """Run a stage to its last step, from its checkpoint if there is one.
+
+    Args:
+        stage: The stage; afterwards its modules hold the averaged weights.
+        loss_fn: Loss of one step, everything random in it drawn from the generator it is given.
+        checkpoint: File written every `checkpoint_seconds` and at the end.
+        on_progress: Called every 10 steps.
+        on_checkpoint: Called after each checkpoint, with the averaged weights in the modules.
+
+    Raises:
+        UsageError: The checkpoint belongs to other data or options, or the loss is not finite.
+    """
+    if checkpoint.exists():
+        stage.restore(torch.load(checkpoint, map_location="cpu", weights_only=True))
+        logger.info("%s: continuing at step %d", stage.name, stage.step)
+    recent: list[float] = []
+    last_save = time.monotonic()
+    steps = stage.options.steps
+    while stage.step < steps:
+        loss = stage.update(loss_fn)
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"wan-nano {stage.name}: loss is {loss} at step {stage.step}; "
+                "lower the learning rate or look for blank clips"
+            )
+        recent.append(loss)
+        due = time.monotonic() - last_save >= stage.options.checkpoint_seconds
+        if stage.step % _LOSS_EVERY == 0 or stage.step == steps or due:
+            stage.losses.append((stage.step, sum(recent) / len(recent)))
+            recent.clear()
+            if on_progress is not None:
+                on_progress(TrainProgress(stage.name, stage.step, steps, stage.losses[-1][1]))
+        if due or stage.step == steps:
+            save_atomic(stage.state(), checkpoint)
+            if on_checkpoint is not None and stage.step < steps:
+                stage.swap_average()
+                on_checkpoint()
+                stage.swap_average()
+            last_save = time.monotonic()
+    stage.swap_average()
+
+
+def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
+    """The random numbers of one step: a function of (seed, stage, step) and of nothing else."""
+    digest = hashlib.blake2b(f"{seed}/{stage}/{step}".encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def save_atomic(state: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint so that `path` holds the old one or the new one, whole.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; the old file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

@@ -1,0 +1,211 @@
+"""Training wan-nano's video autoencoder.
+
+Invariant: `encode_whole` and `decode_whole` give what `AutoencoderKLWan.encode` and `.decode` give.
+The class walks a clip in chunks of four frames behind a cache, to bound memory on long videos; its
+convolutions are causal, so one pass over all frames computes the same numbers several times faster
+and can be differentiated as an ordinary graph.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional as F
+
+from motive.zoo.nano_loop import ProgressFn, TrainProgress
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKLWan
+
+    from motive.zoo.nano_data import NanoData
+
+_KL_WEIGHT = 1e-4
+_MOTION_WEIGHT = 4.0  # extra weight of a pixel whose colour changes by 1 (of a range of 2)
+_ENCODE_BATCH = 16
+
+
+def encode_whole(vae: AutoencoderKLWan, video: torch.Tensor) -> torch.Tensor:
+    """Encode whole clips in one pass.
+
+    Args:
+        vae: A Wan autoencoder, residual (Wan 2.2) or plain (Wan 2.1).
+        video: float "b 3 f h w" in [-1, 1], f = 4k+1.
+
+    Returns:
+        float "b 2z f' h' w'": mean and log-variance of the posterior, f' = k+1.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl_wan import patchify
+
+    encoder = vae.encoder
+    x = encoder.conv_in(patchify(video, vae.config.patch_size or 1))
+    for block in encoder.down_blocks:
+        if hasattr(block, "avg_shortcut"):
+            shortcut = block.avg_shortcut(x)
+            for resnet in block.resnets:
+                x = resnet(x)
+            if block.downsampler is not None:
+                x = _downsample(block.downsampler, x)
+            x = x + shortcut
+        elif hasattr(block, "resample"):
+            x = _downsample(block, x)
+        else:
+            x = block(x)
+    x = encoder.conv_out(encoder.nonlinearity(encoder.norm_out(encoder.mid_block(x))))
+    return vae.quant_conv(x)
+
+
+def decode_whole(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+    """Decode whole clips in one pass, without the class's final clamp to [-1, 1].
+
+    Args:
+        vae: A Wan autoencoder, residual (Wan 2.2) or plain (Wan 2.1).
+        latents: float "b z f' h' w'", not normalised.
+
+    Returns:
+        float "b 3 f h w", f = 4 (f' - 1) + 1; the gradient outside [-1, 1] is kept for training.
+    """
+    from diffusers.models.autoencoders.autoencoder_kl_wan import unpatchify
+
+    decoder = vae.decoder
+    x = decoder.mid_block(decoder.conv_in(vae.post_quant_conv(latents)))
+    for block in decoder.up_blocks:
+        before = x
+        for resnet in block.resnets:
+            x = resnet(x)
+        if hasattr(block, "avg_shortcut"):
+            if block.upsampler is not None:
+                x = _upsample(block.upsampler, x)
+            if block.avg_shortcut is not None:
+                x = x + block.avg_shortcut(before, first_chunk=True)
+        elif block.upsamplers is not None:
+            x = _upsample(block.upsamplers[0], x)
+    x = decoder.conv_out(decoder.nonlinearity(decoder.norm_out(x)))
+    return unpatchify(x, vae.config.patch_size or 1)
+
+
+def _downsample(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    x = layer(x)  # without a cache the class halves space only
+    if layer.mode == "downsample3d":
+        # Frame 0 passes alone; every later output reads the frame before its pair.
+        x = torch.cat([x[:, :, :1], layer.time_conv(x)], dim=2)
+    return x
+
+
+def _upsample(layer: Any, x: torch.Tensor) -> torch.Tensor:
+    if layer.mode == "upsample3d" and x.shape[2] > 1:
+        later = layer.time_conv(x[:, :, 1:])  # frame 0 stays one frame and is not read
+        later = torch.stack(later.chunk(2, dim=1), dim=3).flatten(2, 3)
+        x = torch.cat([x[:, :, :1], later], dim=2)
+    return layer(x)
+
+
+class VaeLoss:
+    """Reconstruction and KL loss of one step on random spans of random clips.
+
+    Small objects cover few pixels, so each pixel is weighted by how much it changes over time, and
+    the change itself is fitted too: otherwise the autoencoder spends its capacity on backgrounds.
+
+    Attributes:
+        vae: The autoencoder being trained.
+        data: The clips.
+        batch_size: Whole clips per step; a step on half-length spans takes twice as many.
+    """
+
+    def __init__(self, vae: AutoencoderKLWan, data: NanoData, batch_size: int) -> None:
+        self.vae = vae
+        self.data = data
+        self.batch_size = batch_size
+
+    def __call__(self, generator: torch.Generator) -> torch.Tensor:
+        """Loss of one step, every random choice drawn from `generator`."""
+        video = self._batch(generator)
+        mean, log_variance = encode_whole(self.vae, video).chunk(2, dim=1)
+        log_variance = log_variance.clamp(-30.0, 20.0)  # as diffusers' posterior does
+        noise = torch.randn(mean.shape, generator=generator)
+        output = decode_whole(self.vae, mean + torch.exp(0.5 * log_variance) * noise)
+        kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+        return reconstruction_loss(output, video) + _KL_WEIGHT * kl
+
+    def _batch(self, generator: torch.Generator) -> torch.Tensor:
+        frames = self.data.pixels.shape[1]
+        half = (frames - 1) // 8 * 4 + 1  # 17 -> 9: shorter spans, so more clips per second
+        # Every third step sees whole clips: the causal context at the end is met only there.
+        whole = int(torch.randint(3, (), generator=generator)) == 0 or half < 5
+        count = self.batch_size if whole else 2 * self.batch_size
+        rows = torch.randint(len(self.data), (count,), generator=generator)
+        video = self.data.video(rows)
+        if not whole:
+            start = int(torch.randint(frames - half + 1, (), generator=generator))
+            video = video[:, :, start : start + half]
+        if int(torch.randint(2, (), generator=generator)):
+            video = video.flip(-1)
+        return video.contiguous()
+
+
+def reconstruction_loss(output: torch.Tensor, video: torch.Tensor) -> torch.Tensor:
+    """Squared and absolute error, weighted towards what moves, plus the error of the change.
+
+    Args:
+        output: float "b 3 f h w", decoded clips.
+        video: float "b 3 f h w" in [-1, 1], the clips themselves.
+
+    Returns:
+        A scalar.
+    """
+    error = output - video
+    change = (video[:, :, 1:] - video[:, :, :-1]).abs().amax(dim=1, keepdim=True)
+    weight = 1.0 + _MOTION_WEIGHT * torch.maximum(
+        F.pad(change, (0, 0, 0, 0, 1, 0)), F.pad(change, (0, 0, 0, 0, 0, 1))
+    )
+    drift = error[:, :, 1:] - error[:, :, :-1]
+    return (
+        2.0 * (weight * error.square()).mean()
+        + 0.5 * (weight * error.abs()).mean()
+        + drift.square().mean()
+    )
+
+
+def encode_dataset(
+    vae: AutoencoderKLWan,
+    data: NanoData,
+    *,
+    mirrored: bool = False,
+    on_progress: ProgressFn | None = None,
+) -> torch.Tensor:
+    """Posterior means of all clips, not normalised: float32 "n 16 5 8 8"."""
+    latents = []
+    for start in range(0, len(data), _ENCODE_BATCH):
+        video = data.video(slice(start, start + _ENCODE_BATCH))
+        if mirrored:
+            video = video.flip(-1)
+        with torch.no_grad():
+            latents.append(encode_whole(vae, video.contiguous()).chunk(2, dim=1)[0])
+        if on_progress is not None:
+            done = min(start + _ENCODE_BATCH, len(data))
+            on_progress(TrainProgress("latents", done, len(data)))
+    return torch.cat(latents)
+
+
+def set_latent_statistics(vae: AutoencoderKLWan, latents: torch.Tensor) -> None:
+    """Write the per-channel mean and deviation of `latents` "n 16 f h w" into the VAE's config."""
+    mean = latents.mean(dim=(0, 2, 3, 4))
+    std = latents.std(dim=(0, 2, 3, 4)).clamp_min(1e-4)
+    vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
+
+
+def normalise_latents(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+    """(z - mean) / std with the VAE config's statistics, as Wan does; "n 16 f h w"."""
+    shape = (1, -1, 1, 1, 1)
+    mean = torch.tensor(vae.config.latents_mean).view(shape)
+    std = torch.tensor(vae.config.latents_std).view(shape)
+    return (latents - mean) / std
+
+
+def reconstruction_psnr(vae: AutoencoderKLWan, data: NanoData, rows: slice) -> float:
+    """Mean peak signal-to-noise ratio in dB of decoded posterior means, over some clips."""
+    video = data.video(rows)
+    with torch.no_grad():
+        mean = encode_whole(vae, video.contiguous()).chunk(2, dim=1)[0]
+        error = (decode_whole(vae, mean).clamp(-1.0, 1.0) - video).square().flatten(1).mean(dim=1)
+    return float((10.0 * torch.log10(4.0 / error.clamp_min(1e-10))).mean())
