@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Literal
 
 import av
@@ -161,7 +161,7 @@ class _Picker:
         lasts = min(shown.duration, end - shown.time)
         self.span_end = shown.time + lasts
         # A frame stands for at least one output interval (see the top of this file).
-        self._emit_before(shown.time + max(lasts, 1 / self.standard.fps) - _EPSILON, shown)
+        self._emit_before(shown.time + max(lasts, 1 / self.standard.fps) - self.slack, shown)
         return True
 
     def repeat_last(self) -> None:
@@ -240,19 +240,24 @@ def _timed_frames(
     tick = float(stream.time_base or 0)
     fps = average_fps(stream)
     interval = 1 / fps if fps else 0.0
-    origin = None if stream.start_time is None else stream.start_time * tick
-    if start is not None and origin is not None and tick:
+    frames = container.decode(stream)
+    first = next(frames, None)  # its time is zero; what the header says is often wrong (AVI)
+    if first is None:
+        return
+    origin = first.pts
+    if start is None or origin is None or not tick:
+        frames = chain([first], frames)
+    else:
         # A failing seek is no error: the picker sees where decoding really begins.
         with suppress(av.FFmpegError):
-            container.seek(int((origin + start) / tick), stream=stream)
+            container.seek(origin + int(start / tick), stream=stream)
+        frames = container.decode(stream)
     last, damaged_at = -math.inf, None
-    for frame in container.decode(stream):
-        if frame.pts is None or not tick:
+    for frame in frames:
+        if frame.pts is None or origin is None or not tick:
             time = 0.0 if last == -math.inf else last + (interval or 1 / 25)
         else:
-            absolute = frame.pts * tick
-            origin = absolute if origin is None else origin
-            time = absolute - origin
+            time = (frame.pts - origin) * tick
         if time <= last:
             continue
         if not interval and last > -math.inf:

@@ -86,9 +86,8 @@ def open_video(
         # playlist-like files from opening addresses.
         container = av.open(os.path.abspath(name), options={"protocol_whitelist": "file"})
     except av.FFmpegError as error:
-        if isinstance(error, OSError) and not isinstance(error, ValueError):
-            reason = error.strerror or str(error)
-            raise ClipError(f"{name}: cannot be opened ({reason})") from None
+        if isinstance(error, PermissionError):
+            raise ClipError(f"{name}: cannot be opened; check its permissions") from None
         raise ClipError(
             f"{name}: not a video that FFmpeg can read (corrupt, truncated or another kind of "
             "file); download or export it again"
@@ -102,13 +101,19 @@ def open_video(
         if not container.streams.video:
             what = "only sound" if container.streams.audio else "no video stream"
             raise ClipError(f"{name}: holds {what}; list video files only")
-        stream = container.streams.video[0]
+        stream = _main_stream(container)
         if stream.codec_context is None:
             raise ClipError(f"{name}: this FFmpeg cannot decode its codec; convert it to H.264")
         # With several threads FFmpeg sometimes loses the mark on a damaged picture; clips, not
         # frames, are what is worth doing in parallel.
         stream.thread_type = "NONE"
         yield container, stream
+
+
+def _main_stream(container: InputContainer) -> VideoStream:
+    """The stream a player shows, rather than cover art."""
+    best = container.streams.best("video")
+    return best if isinstance(best, VideoStream) else container.streams.video[0]
 
 
 def check_file(name: str) -> None:

@@ -5,7 +5,20 @@ killed anywhere continues when the same command is given again.
 """
 
 from motive.runs.config import RunConfig
+from motive.runs.controls import random_ranking, weight_map_ranking
 from motive.runs.previews import Previews
+from motive.runs.reporting import compare, report_run
 from motive.runs.run import IndexResult, Progress, Ranking, Run
 
-__all__ = ["IndexResult", "Previews", "Progress", "Ranking", "Run", "RunConfig"]
+__all__ = [
+    "IndexResult",
+    "Previews",
+    "Progress",
+    "Ranking",
+    "Run",
+    "RunConfig",
+    "compare",
+    "random_ranking",
+    "report_run",
+    "weight_map_ranking",
+]

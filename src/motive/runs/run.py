@@ -325,7 +325,7 @@ class Run:
                 )
             if recorded.get(base.key) == OK:
                 return base
-            facts = self._preparer.prepare(clip).facts
+            facts = self.preparer.prepare(clip).facts
         except ClipError as error:
             return dataclasses.replace(
                 base, clip_id=base.clip_id or _unreadable_id(clip), status=ERROR, error=str(error)
@@ -338,7 +338,8 @@ class Run:
         )
 
     @cached_property
-    def _preparer(self) -> Preparer:
+    def preparer(self) -> Preparer:
+        """Latents, motion weights and embeddings of clips, through the cache."""
         return Preparer(self.backbone, self.standard, self.config.motion(), self.cache)
 
     def _compute(self, clips: list[Clip], store: FeatureStore) -> dict[str, str]:
@@ -368,7 +369,7 @@ class Run:
     def _feature_row(self, featurizer: Featurizer, clip: Clip) -> FeatureRow:
         began = time.perf_counter()
         try:
-            prepared: PreparedClip = self._preparer.prepare(clip)
+            prepared: PreparedClip = self.preparer.prepare(clip)
             feature = featurizer.feature(
                 prepared.latents, prepared.text, prepared.weights, self.standard.frames
             )

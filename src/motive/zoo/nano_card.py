@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from diffusers import WanPipeline
-
     from motive.zoo.nano_train import TrainReport
 
 _CARD = """\
@@ -62,7 +60,7 @@ Licence: Apache-2.0.
 """
 
 
-def model_card(report: TrainReport, pipeline: WanPipeline) -> str:
+def model_card(report: TrainReport, pipeline: Any) -> str:
     """Markdown text of the model card.
 
     Args:

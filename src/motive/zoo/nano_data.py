@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,7 +122,7 @@ def mirror_caption(caption: str) -> str:
 
 
 def tokenize(
-    tokenizer: object, captions: Sequence[str], length: int
+    tokenizer: Any, captions: Sequence[str], length: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token ids and mask of captions, cleaned and padded as WanPipeline does.
 
@@ -130,7 +131,7 @@ def tokenize(
     """
     from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 
-    batch = tokenizer(  # type: ignore[operator]
+    batch = tokenizer(
         [prompt_clean(caption) for caption in captions],
         padding="max_length",
         max_length=length,

@@ -6,7 +6,7 @@ text and timesteps, so the trained folder samples with `WanPipeline` and is attr
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,8 +15,6 @@ from motive.zoo.nano_model import FLOW_SHIFT, TEXT_TOKENS, embed_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from diffusers import WanPipeline
 
 _CAPTION_DROPOUT = 0.1  # share of clips trained with the empty caption, for guidance
 
@@ -37,7 +35,7 @@ class FlowLoss:
 
     def __init__(
         self,
-        pipeline: WanPipeline,
+        pipeline: Any,
         latents: torch.Tensor,
         captions: Sequence[str],
         batch_size: int,

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from motive.errors import UsageError
+from motive.zoo.nano_muon import Muon, hidden_matrices
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +51,15 @@ ProgressFn = Callable[[TrainProgress], None]
 
 @dataclass(frozen=True)
 class StageOptions:
-    """How one stage is optimised: AdamW, linear warm-up, cosine decay, moving average.
+    """How one stage is optimised: linear warm-up, cosine decay, moving average of the weights.
 
     Attributes:
         steps: Optimisation steps.
-        learning_rate: Peak rate.
+        muon_rate: Peak learning rate of the hidden matrices, trained by Muon.
+        adam_rate: Peak learning rate of all other parameters, trained by AdamW.
         warmup: Steps of linear warm-up.
         betas: AdamW's moment decays.
-        weight_decay: AdamW's decoupled decay, for matrices and kernels only.
+        weight_decay: Decoupled decay of the hidden matrices.
         ema_decay: Decay of the averaged weights that are kept; grows from 0 at the start.
         final_rate: Rate at the last step, relative to the peak.
         clip_norm: Largest gradient norm.
@@ -65,20 +67,21 @@ class StageOptions:
     """
 
     steps: int
-    learning_rate: float
-    warmup: int = 200
+    muon_rate: float = 0.02
+    adam_rate: float = 1e-3
+    warmup: int = 100
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
-    ema_decay: float = 0.999
+    ema_decay: float = 0.998
     final_rate: float = 0.02
     clip_norm: float = 1.0
     checkpoint_seconds: float = 300.0
 
-    def rate(self, step: int) -> float:
-        """Learning rate of step 0, 1, ..., steps - 1."""
+    def scale(self, step: int) -> float:
+        """Rate of step 0, 1, ..., steps - 1, relative to the peak."""
         warm = min(1.0, (step + 1) / max(1, min(self.warmup, self.steps // 4)))
         cosine = 0.5 * (1.0 + math.cos(math.pi * step / max(1, self.steps)))
-        return self.learning_rate * warm * (self.final_rate + (1.0 - self.final_rate) * cosine)
+        return warm * (self.final_rate + (1.0 - self.final_rate) * cosine)
 
 
 @dataclass
@@ -104,17 +107,16 @@ class Stage:
     losses: list[tuple[int, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.parameters = [p for module in self.modules for p in module.parameters()]
-        self.average = [p.detach().clone() for p in self.parameters]
-        matrices = [p for p in self.parameters if p.ndim > 1]
-        others = [p for p in self.parameters if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": self.options.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=self.options.learning_rate,
-            betas=self.options.betas,
+        self.parameters: list[torch.Tensor] = [
+            parameter for module in self.modules for parameter in module.parameters()
+        ]
+        self.average = [parameter.detach().clone() for parameter in self.parameters]
+        hidden = hidden_matrices(self.modules)
+        known = {id(parameter) for parameter in hidden}
+        others = [parameter for parameter in self.parameters if id(parameter) not in known]
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
+            Muon(hidden, weight_decay=self.options.weight_decay),
+            torch.optim.AdamW(others, betas=self.options.betas, weight_decay=0.0),
         )
 
     def state(self) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class Stage:
             "losses": self.losses,
             "parameters": [p.detach() for p in self.parameters],
             "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -146,7 +148,8 @@ class Stage:
                 target.copy_(value)
             for target, value in zip(self.average, state["average"], strict=True):
                 target.copy_(value)
-        self.optimizer.load_state_dict(state["optimizer"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
 
     def swap_average(self) -> None:
         """Exchange the weights in the modules with their moving average (twice = no change)."""
@@ -158,13 +161,17 @@ class Stage:
 
     def update(self, loss_fn: LossFn) -> float:
         """Do one step; returns its loss."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.options.rate(self.step)
+        scale = self.options.scale(self.step)
+        rates = (self.options.muon_rate, self.options.adam_rate)
+        for optimizer, rate in zip(self.optimizers, rates, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * scale
         loss = loss_fn(step_generator(self.seed, self.name, self.step))
-        self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         self.step += 1
         decay = min(self.options.ema_decay, self.step / (self.step + 9.0))
         with torch.no_grad():

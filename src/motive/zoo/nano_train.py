@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
@@ -39,15 +39,10 @@ from motive.zoo.nano_vae import (
     set_latent_statistics,
 )
 
-if TYPE_CHECKING:
-    from diffusers import WanPipeline
-
 logger = logging.getLogger(__name__)
 
 _PSNR_CLIPS = 64  # clips on which the reconstruction is measured
-_VAE_RATE = 2e-3
-_FLOW_RATE = 1e-3
-_VAE_BATCH = 2  # whole clips per autoencoder step: many small steps beat few large ones on a CPU
+_VAE_BATCH = 1  # whole clips per autoencoder step: many small steps beat few large ones on a CPU
 
 
 @dataclass(frozen=True)
@@ -131,7 +126,7 @@ def train_wan_nano(
         vae_stage = train_vae(
             pipeline,
             clips,
-            StageOptions(vae_steps, _VAE_RATE, checkpoint_seconds=checkpoint_seconds),
+            vae_options(vae_steps, checkpoint_seconds),
             seed=seed,
             key=key,
             checkpoint=work / "vae.pt",
@@ -157,7 +152,7 @@ def train_wan_nano(
         stage = train_denoiser(
             pipeline,
             clips,
-            StageOptions(steps, _FLOW_RATE, checkpoint_seconds=checkpoint_seconds),
+            denoiser_options(steps, checkpoint_seconds),
             batch_size=batch_size,
             seed=seed,
             key=key,
@@ -168,8 +163,22 @@ def train_wan_nano(
         return export(pipeline, out, report(stage))
 
 
+def vae_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
+    """How the autoencoder is optimised."""
+    return StageOptions(
+        steps, muon_rate=0.03, adam_rate=2e-3, checkpoint_seconds=checkpoint_seconds
+    )
+
+
+def denoiser_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
+    """How the transformer and the text encoder are optimised."""
+    return StageOptions(
+        steps, muon_rate=0.02, adam_rate=1e-3, checkpoint_seconds=checkpoint_seconds
+    )
+
+
 def train_vae(
-    pipeline: WanPipeline,
+    pipeline: Any,
     clips: NanoData,
     options: StageOptions,
     *,
@@ -198,7 +207,7 @@ def train_vae(
 
 
 def train_denoiser(
-    pipeline: WanPipeline,
+    pipeline: Any,
     clips: NanoData,
     options: StageOptions,
     *,
@@ -207,7 +216,7 @@ def train_denoiser(
     key: str,
     work: Path,
     on_progress: ProgressFn | None = None,
-    on_checkpoint: Callable[[Stage], None] | None = None,
+    on_checkpoint: Callable[[Stage], object] | None = None,
 ) -> Stage:
     """Encode the clips once, then train the transformer and the text encoder together.
 
@@ -249,7 +258,7 @@ def train_denoiser(
     return stage
 
 
-def export(pipeline: WanPipeline, out: Path, report: TrainReport) -> TrainReport:
+def export(pipeline: Any, out: Path, report: TrainReport) -> TrainReport:
     """Write the pipeline and its model card to `out`, replacing a former export in one move.
 
     Args:

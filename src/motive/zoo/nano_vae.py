@@ -16,8 +16,6 @@ from torch.nn import functional as F
 from motive.zoo.nano_loop import ProgressFn, TrainProgress
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKLWan
-
     from motive.zoo.nano_data import NanoData
 
 _KL_WEIGHT = 1e-4
@@ -25,7 +23,7 @@ _MOTION_WEIGHT = 4.0  # extra weight of a pixel whose colour changes by 1 (of a 
 _ENCODE_BATCH = 16
 
 
-def encode_whole(vae: AutoencoderKLWan, video: torch.Tensor) -> torch.Tensor:
+def encode_whole(vae: Any, video: torch.Tensor) -> torch.Tensor:
     """Encode whole clips in one pass.
 
     Args:
@@ -55,7 +53,7 @@ def encode_whole(vae: AutoencoderKLWan, video: torch.Tensor) -> torch.Tensor:
     return vae.quant_conv(x)
 
 
-def decode_whole(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+def decode_whole(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """Decode whole clips in one pass, without the class's final clamp to [-1, 1].
 
     Args:
@@ -112,7 +110,7 @@ class VaeLoss:
         batch_size: Whole clips per step; a step on half-length spans takes twice as many.
     """
 
-    def __init__(self, vae: AutoencoderKLWan, data: NanoData, batch_size: int) -> None:
+    def __init__(self, vae: Any, data: NanoData, batch_size: int) -> None:
         self.vae = vae
         self.data = data
         self.batch_size = batch_size
@@ -167,7 +165,7 @@ def reconstruction_loss(output: torch.Tensor, video: torch.Tensor) -> torch.Tens
 
 
 def encode_dataset(
-    vae: AutoencoderKLWan,
+    vae: Any,
     data: NanoData,
     *,
     mirrored: bool = False,
@@ -187,14 +185,14 @@ def encode_dataset(
     return torch.cat(latents)
 
 
-def set_latent_statistics(vae: AutoencoderKLWan, latents: torch.Tensor) -> None:
+def set_latent_statistics(vae: Any, latents: torch.Tensor) -> None:
     """Write the per-channel mean and deviation of `latents` "n 16 f h w" into the VAE's config."""
     mean = latents.mean(dim=(0, 2, 3, 4))
     std = latents.std(dim=(0, 2, 3, 4)).clamp_min(1e-4)
     vae.register_to_config(latents_mean=mean.tolist(), latents_std=std.tolist())
 
 
-def normalise_latents(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Tensor:
+def normalise_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     """(z - mean) / std with the VAE config's statistics, as Wan does; "n 16 f h w"."""
     shape = (1, -1, 1, 1, 1)
     mean = torch.tensor(vae.config.latents_mean).view(shape)
@@ -202,7 +200,7 @@ def normalise_latents(vae: AutoencoderKLWan, latents: torch.Tensor) -> torch.Ten
     return (latents - mean) / std
 
 
-def reconstruction_psnr(vae: AutoencoderKLWan, data: NanoData, rows: slice) -> float:
+def reconstruction_psnr(vae: Any, data: NanoData, rows: slice) -> float:
     """Mean peak signal-to-noise ratio in dB of decoded posterior means, over some clips."""
     video = data.video(rows)
     with torch.no_grad():

@@ -56,8 +56,8 @@
     const moving = Boolean(clip.frame.dataset.overlay) && state.motion !== clip.swapped;
     clip.frame.classList.toggle("moving", moving);
     // The plain video goes on until its overlay has loaded, then the overlay takes over in step.
-    const over = moving ? overlay(clip) : clip.over;
-    const shown = moving && over.classList.contains("ready") ? over : clip.video;
+    const over = moving && clip.seen ? overlay(clip) : clip.over;
+    const shown = moving && over && over.classList.contains("ready") ? over : clip.video;
     if (clip.shown !== shown) {
       if (clip.shown && clip.shown.currentTime) shown.currentTime = clip.shown.currentTime;
       clip.shown = shown;
@@ -82,9 +82,12 @@
     clip.video.muted = true;
     clip.video.addEventListener("error", () => {
       if (!clip.video.getAttribute("src")) return;
-      const note = document.createElement("span");
+      const note = document.createElement("div");
       note.className = "frame missing";
-      note.textContent = "This browser cannot play " + decodeURIComponent(clip.source.split("/").pop());
+      const name = document.getElementById(clip.frame.dataset.clip).dataset.name;
+      ["No video", name, "this browser cannot play it"].forEach((text, i) => {
+        note.append(Object.assign(document.createElement(i ? "span" : "b"), { textContent: text }));
+      });
       clip.frame.replaceWith(note);
       near.unobserve(clip.frame); seen.unobserve(clip.frame); clips.delete(clip.frame);
     });
@@ -113,6 +116,7 @@
   play.addEventListener("click", () => { state.playing = !state.playing; apply(); });
   calm.addEventListener("change", () => { state.playing = !calm.matches; apply(); });
   document.querySelector(".switches").hidden = false;
+  apply();
 
   // --- enlarged view --------------------------------------------------------------------------
   let current = null;
@@ -170,11 +174,11 @@
     if (button) step(Number(button.dataset.step));
   });
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, video")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, video")) return;
     if (viewer.open && event.key === "ArrowLeft") step(-1);
     else if (viewer.open && event.key === "ArrowRight") step(1);
     else if (event.key === "m" && motion && !viewer.open) motion.click();
-    else if (event.key === " " && !viewer.open && !event.target.closest("button, summary, a, [tabindex]")) { event.preventDefault(); play.click(); }
+    else if (event.key === " " && !viewer.open && !event.target.closest?.("button, summary, a, [tabindex]")) { event.preventDefault(); play.click(); }
   });
 
   // --- where the reader is --------------------------------------------------------------------

@@ -1,0 +1,81 @@
+"""Options shared by commands, made from the fields of `RunConfig` so that they cannot drift."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+from cyclopts import Parameter
+
+from motive.errors import UsageError
+from motive.runs import Run, RunConfig
+from motive.runs.config import config_from, read_config
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every command."""
+
+    json: Annotated[
+        bool,
+        Parameter(help="Print one JSON object instead of text.", negative="", show_default=False),
+    ] = False
+    debug: Annotated[
+        bool, Parameter(help="Show tracebacks and debug messages.", negative="", show_default=False)
+    ] = False
+
+
+def _run_options() -> Any:
+    """A dataclass with every field of `RunConfig`, None meaning "as stored, else the default"."""
+    hints = get_type_hints(RunConfig)
+    fields = []
+    for entry in dataclasses.fields(RunConfig):
+        shown = entry.default
+        if isinstance(shown, tuple):
+            shown = " ".join(f"{value:g}" for value in shown)
+        text = entry.metadata["help"]
+        if shown is not None and not isinstance(shown, bool):
+            text += f" [default: {shown}]"
+        several = isinstance(entry.default, tuple)
+        parameter = Parameter(
+            help=text, consume_multiple=several, negative_iterable=(), show_default=False
+        )
+        kind = Annotated[hints[entry.name] | None, parameter]
+        fields.append((entry.name, kind, dataclasses.field(default=None)))
+    made = dataclasses.make_dataclass("RunOptions", fields, frozen=True)
+    # cyclopts looks annotations up in the module a class says it is from.
+    made.__module__ = __name__
+    return Parameter(name="*")(made)
+
+
+RunOptions = _run_options()
+
+
+def open_run(
+    folder: Path, options: Any = None, config_file: Path | None = None, **rest: Any
+) -> Run:
+    """Open a run with its stored options, another run's `config.yaml`, and given options on top."""
+    source = config_file or folder / "config.yaml"
+    stored = config_file is not None or source.exists()
+    config = config_from(read_config(source), source) if stored else RunConfig()
+    changes = {} if options is None else dataclasses.asdict(options)
+    return Run(folder, config.updated(**changes), **rest)
+
+
+def given_or_stored(given: str | None, run: Run, key: str, flag: str) -> str:
+    """A data set named on the command line, else the one the run was made with."""
+    found = given or run.stored.get(key)
+    if not found:
+        raise UsageError(f"{run.folder}: which clips? give {flag} FOLDER_OR_LIST")
+    return str(found)
+
+
+def command_line() -> str:
+    """The command as typed, for the report."""
+    import shlex
+
+    return shlex.join(["motive", *sys.argv[1:]])

@@ -1,0 +1,190 @@
+"""`motive index`, `rank`, `select` and `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from motive.cli.console import emit, list_problems, progress_bars
+from motive.cli.options import Common, RunOptions, command_line, given_or_stored, open_run
+from motive.errors import MotiveError
+from motive.index.manifest import QUERY, TRAIN
+from motive.influence import top_clips
+from motive.runs import report_run
+
+
+def index(
+    run: Path,
+    *,
+    data: Annotated[str | None, Parameter(help="Folder of videos, or CSV / JSON / JSONL.")] = None,
+    config: Annotated[
+        Path | None, Parameter(help="Start from the config.yaml of another run.")
+    ] = None,
+    options: RunOptions = RunOptions(),  # type: ignore[valid-type]  # noqa: B008
+    common: Common = Common(),  # noqa: B008
+) -> None:
+    """Compute one projected, motion-weighted gradient per training clip.
+
+    Clips that are already indexed are skipped: run the same command again to continue after an
+    interruption, or with more clips.
+
+    For example:
+
+        motive index runs/mine --data videos/
+        motive index runs/wan --data clips.csv --model path/to/Wan2.1-T2V-1.3B-Diffusers
+
+    Args:
+        run: Run folder; made if missing. Without options it continues as it was started.
+    """
+    with progress_bars(common.json) as bars:
+        opened = open_run(run, options, config, on_progress=bars)
+        result = opened.index(given_or_stored(data, opened, "data", "--data"))
+    lines = [
+        f"{len(result.clips)} training clips indexed in {run} ({result.computed} new, "
+        f"{result.reused} already there) in {result.seconds:.1f} s",
+        *list_problems(result.errors, result.duplicates),
+        f"next: motive rank {run} --query YOUR_QUERY_CLIPS",
+    ]
+    emit(
+        {
+            "run": str(run),
+            "clips": len(result.clips),
+            "computed": result.computed,
+            "reused": result.reused,
+            "errors": [{"source": s, "error": e} for s, e in result.errors],
+            "duplicates": [{"source": s, "same_as": f} for s, f in result.duplicates],
+            "seconds": round(result.seconds, 3),
+            "fingerprint": opened.fingerprint.digest,
+        },
+        common.json,
+        lines,
+    )
+
+
+def rank(
+    run: Path,
+    *,
+    query: Annotated[
+        str | None, Parameter(help="A video, a folder of videos, or a list, showing the motion.")
+    ] = None,
+    shown: Annotated[int, Parameter(help="Clips printed per query and side.")] = 3,
+    common: Common = Common(),  # noqa: B008
+) -> None:
+    """Score every indexed clip for every query; show the most positive and most negative.
+
+    For example:
+
+        motive rank runs/mine --query queries/
+        motive rank runs/mine --query spinning-coin.mp4 --shown 10
+
+    Args:
+        run: An indexed run folder.
+    """
+    with progress_bars(common.json) as bars:
+        opened = open_run(run, on_progress=bars)
+        ranking = opened.rank(given_or_stored(query, opened, "queries", "--query"))
+    train, queries = opened.records(TRAIN), opened.records(QUERY)
+    lines, found = [], []
+    for row, query_id in enumerate(ranking.query_ids):
+        scores = ranking.scores[row]
+        positive, negative = top_clips(scores, ranking.clip_ids, shown)
+        lines.append(f"{Path(queries[query_id].source).name}: {queries[query_id].caption}")
+        for sign, positions in (("+", positive), ("-", negative)):
+            for n in positions:
+                record = train[ranking.clip_ids[n]]
+                name = Path(record.source).name
+                lines.append(f"  {sign} {scores[n]:+.3f}  {name}  {record.caption:.70}")
+        found.append(
+            {
+                "query": queries[query_id].source,
+                "positive": _listed(positive, scores, ranking.clip_ids, train),
+                "negative": _listed(negative, scores, ranking.clip_ids, train),
+            }
+        )
+    lines.append(f"all scores: {run / 'scores.parquet'}; next: motive select {run} --top 10%")
+    emit({"run": str(run), "clips": len(ranking.clip_ids), "queries": found}, common.json, lines)
+
+
+def select(
+    run: Path,
+    *,
+    top: Annotated[str, Parameter(help="How many clips: a count or a share.")] = "10%",
+    percentile: Annotated[
+        float | None,
+        Parameter(help="Vote threshold as a percentile of each query's scores; default: by --top."),
+    ] = None,
+    common: Common = Common(),  # noqa: B008
+) -> None:
+    """Choose the clips worth fine-tuning on by majority vote over the queries.
+
+    Writes selection.csv (why each clip was chosen) and selection.jsonl (DiffSynth-Studio metadata).
+
+    For example:
+
+        motive select runs/mine --top 10%
+
+    Args:
+        run: A ranked run folder.
+    """
+    opened = open_run(run)
+    selection = opened.select(top, percentile)
+    records = opened.records(TRAIN)
+    lines = [
+        f"{c.rank:4d}  {c.votes:3d} votes  mean rank {c.mean_rank:7.1f}  "
+        f"{Path(records[c.clip_id].source).name}"
+        for c in selection.choices[:10]
+    ]
+    if len(selection.choices) > 10:
+        lines.append(f"      ... {len(selection.choices)} clips in all")
+    lines.append(f"written: {run / 'selection.csv'} and {run / 'selection.jsonl'}")
+    emit(
+        {
+            "run": str(run),
+            "selected": [
+                {**vars(c), "source": records[c.clip_id].source} for c in selection.choices
+            ],
+            "thresholds": selection.thresholds,
+        },
+        common.json,
+        lines,
+    )
+
+
+def report(
+    run: Path,
+    *,
+    top: Annotated[str, Parameter(help="Size of the selected set: a count or a share.")] = "10%",
+    common: Common = Common(),  # noqa: B008
+) -> None:
+    """Write report/index.html: queries, their most positive and negative clips, the selection.
+
+    For example:
+
+        motive report runs/mine
+
+    Args:
+        run: A ranked run folder.
+    """
+    with progress_bars(common.json) as bars:
+        opened = open_run(run, on_progress=bars)
+        page = report_run(opened, opened.select(top), command=command_line())
+    emit({"run": str(run), "report": str(page)}, common.json, [f"open {page}"])
+
+
+def _listed(
+    positions: list[int], scores: np.ndarray, ids: list[str], records: Any
+) -> list[dict[str, Any]]:
+    if not np.isfinite(scores).all():
+        raise MotiveError("scores are not finite; run `motive rank` again")
+    return [
+        {
+            "clip_id": ids[n],
+            "source": records[ids[n]].source,
+            "score": float(scores[n]),
+            "caption": records[ids[n]].caption,
+        }
+        for n in positions
+    ]

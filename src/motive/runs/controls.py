@@ -1,0 +1,36 @@
+"""Rankings that use no gradient: what any attribution score must be compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from motive.index.manifest import QUERY, TRAIN
+from motive.runs.run import Ranking, Run, clip_of
+
+
+def random_ranking(like: Ranking, seed: int = 0) -> Ranking:
+    """Uniform random scores for the same clips and queries."""
+    scores = np.random.default_rng(seed).random(like.scores.shape, dtype=np.float32)
+    return Ranking(scores, like.clip_ids, like.query_ids)
+
+
+def weight_map_ranking(run: Run, like: Ranking) -> Ranking:
+    """Cosine of the motion-weight maps alone: what is similar before any model is asked.
+
+    Args:
+        run: The run whose cache holds the maps.
+        like: Clips and queries to score.
+    """
+    train, query = run.records(TRAIN), run.records(QUERY)
+    maps = {
+        name: run.preparer.prepare(clip_of(record)).weights.flatten().numpy()
+        for name, record in {**train, **query}.items()
+        if name in {*like.clip_ids, *like.query_ids}
+    }
+    train_maps = _unit(np.stack([maps[name] for name in like.clip_ids]))
+    query_maps = _unit(np.stack([maps[name] for name in like.query_ids]))
+    return Ranking(query_maps @ train_maps.T, like.clip_ids, like.query_ids)
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,21 @@
+"""Fixtures that write small test videos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from numbered_videos import frame_with_number, write_video
+
+
+@pytest.fixture
+def numbered_video(tmp_path: Path) -> Callable[..., Path]:
+    """Factory: `numbered_video(count, fps, name=..., **options)` writes frames 0, 1, 2, ..."""
+
+    def make(count: int, fps: float = 16, *, name: str = "clip.mp4", size=(32, 64), **options):
+        frames = [frame_with_number(i, *size) for i in range(count)]
+        return write_video(tmp_path / name, frames, fps, **options)
+
+    return make
