@@ -25,7 +25,7 @@ class TextEmbedding(NamedTuple):
     length: int
 
     def padded(self) -> torch.Tensor:
-        """ "length d": the tokens, then zeros."""
+        """The tokens, then zeros: "length d"."""
         missing = self.length - len(self.tokens)
         return torch.nn.functional.pad(self.tokens, (0, 0, 0, missing))
 

@@ -71,8 +71,8 @@ class WanBackbone:
         channels = int(vae["z_dim"])
         if int(transformer["in_channels"]) != channels:
             raise ModelError(
-                f"{self.name}: the transformer takes {transformer['in_channels']} channels, the VAE "
-                f"gives {channels}; image-to-video folders are not supported yet"
+                f"{self.name}: the transformer takes {transformer['in_channels']} channels and the "
+                f"VAE gives {channels}; image-to-video folders are not supported yet"
             )
         self._space = int(vae.get("scale_factor_spatial") or 8)
         self._time = int(vae.get("scale_factor_temporal") or 4)
@@ -98,9 +98,9 @@ class WanBackbone:
         )
         if nearest != standard:
             raise UsageError(
-                f"{standard.frames} frames of {standard.width}x{standard.height}: {self.name} takes "
-                f"{self._time}k+1 frames and sizes divisible by {step_w}x{step_h}; the nearest is "
-                f"{nearest.frames} frames of {nearest.width}x{nearest.height}"
+                f"{standard.frames} frames of {standard.width}x{standard.height}: {self.name} "
+                f"takes {self._time}k+1 frames and sizes divisible by {step_w}x{step_h}; the "
+                f"nearest is {nearest.frames} frames of {nearest.width}x{nearest.height}"
             )
 
     def latent_grid(self, standard: ClipStandard) -> tuple[int, int, int]:
@@ -170,7 +170,7 @@ class WanBackbone:
     # -- diffusion ---------------------------------------------------------------------------
 
     def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
-        """z = (1 − σ) h + σ ε."""
+        """Noised latents z = (1 − σ) h + σ ε."""
         return (1.0 - sigma) * latents + sigma * noise
 
     def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:

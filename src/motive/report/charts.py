@@ -33,7 +33,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Bar:
-    """One bin: left edge, width, and the heights of its two stacked parts, in percent."""
+    """One bin: left edge, width and heights of its two stacked parts, in percent; above tau_q?"""
 
     left: float
     width: float
@@ -48,7 +48,6 @@ class Histogram:
 
     bars: tuple[Bar, ...]
     axis: Axis
-    zero: float | None
     threshold: float | None
     positives: tuple[float, ...]
     negatives: tuple[float, ...]
@@ -122,7 +121,6 @@ def histogram(query: QueryReport) -> Histogram:
             if counts[i]
         ),
         axis=axis,
-        zero=axis.place(0.0) if axis.low < 0 < axis.high else None,
         threshold=None if threshold is None else axis.place(threshold),
         positives=tuple(axis.place(clip.score) for clip in query.positives),
         negatives=tuple(axis.place(clip.score) for clip in query.negatives),

@@ -55,7 +55,7 @@ class Selection:
 
 
 def parse_top(text: str | int, total: int) -> int:
-    """ "10%" or "25" -> a number of clips between 1 and total.
+    """Turn a share ("10%") or a count ("25") into a number of clips between 1 and total.
 
     Percentages round up, so that 1 % of 50 clips is one clip.
 

@@ -185,7 +185,7 @@ def run_stage(
     checkpoint: Path,
     *,
     on_progress: ProgressFn | None = None,
-    on_checkpoint: Callable[[], None] | None = None,
+    on_checkpoint: Callable[[], object] | None = None,
 ) -> None:
     """Run a stage to its last step, from its checkpoint if there is one.
 

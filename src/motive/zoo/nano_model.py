@@ -85,7 +85,7 @@ def build_wan_nano(captions: Sequence[str], seed: int = 0, config: NanoConfig | 
     tokenizer = train_tokenizer(captions, config.vocab_size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        pipeline = WanPipeline(
+        pipeline: Any = WanPipeline(
             tokenizer=tokenizer,
             text_encoder=_text_encoder(config, len(tokenizer)),
             transformer=_transformer(config),
