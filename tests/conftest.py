@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from numbered_videos import frame_with_number, write_video
+from tiny_wan import save_tiny_wan
 
 
 @pytest.fixture
@@ -19,3 +20,9 @@ def numbered_video(tmp_path: Path) -> Callable[..., Path]:
         return write_video(tmp_path / name, frames, fps, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Wan 2.1 pipeline folder (9 frames of 64x64 are enough for it)."""
+    return save_tiny_wan(tmp_path_factory.mktemp("models") / "tiny-wan")

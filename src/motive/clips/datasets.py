@@ -45,6 +45,8 @@ _FOLDER_LISTS = tuple(
 )
 _PAIRED_LISTS = (("videos.txt", "prompts.txt"), ("videos.txt", "prompt.txt"))  # finetrainers
 
+_EXAMPLE = '{"video": "clip.mp4", "prompt": "..."}'
+
 
 def read_dataset(source: str | os.PathLike[str], *, base: Path | None = None) -> list[Clip]:
     """Read a folder of videos, one video, or a CSV / TSV / JSON / JSONL list as clips.
@@ -76,7 +78,7 @@ def read_dataset(source: str | os.PathLike[str], *, base: Path | None = None) ->
         elif path.is_file() and path.suffix.lower() in _LIST_SUFFIXES:
             clips = _read_list(path, base or path.parent)
         elif path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES:
-            clips = [Clip(str(path), _Captions().beside(path))]
+            clips = _with_captions([path], path)
         elif path.exists():
             known = ", ".join(_LIST_SUFFIXES)
             raise DatasetError(f"{path}: neither a folder, a video, nor a list ({known})")
@@ -84,7 +86,8 @@ def read_dataset(source: str | os.PathLike[str], *, base: Path | None = None) ->
             raise DatasetError(f"{path}: no such file or folder; check the path")
     except OSError as error:
         reason = error.strerror or str(error)
-        raise DatasetError(f"{path}: cannot be read ({reason}); check permissions") from None
+        at = error.filename or path
+        raise DatasetError(f"{at}: cannot be read ({reason}); check permissions") from None
     without = sum(not clip.caption for clip in clips)
     if without:
         _log.warning("%s: %d of %d clips have no caption", path, without, len(clips))
@@ -98,16 +101,13 @@ def _read_folder(folder: Path, base: Path | None) -> list[Clip]:
     for videos, prompts in _PAIRED_LISTS:
         if (folder / videos).is_file() and (folder / prompts).is_file():
             return _read_pair(folder / videos, folder / prompts, base or folder)
-    captions = _Captions()
     paths = sorted(_videos_under(folder), key=lambda path: path.as_posix())
     if not paths:
         raise DatasetError(
-            f"{folder}: no video found in this folder (looked for {_some_suffixes()}); "
-            "give a folder of videos or a list of them"
+            f"{folder}: no video found in this folder (looked for .mp4, .mov, .mkv, .webm, .avi "
+            "and others); give a folder of videos or a list of them"
         )
-    clips = [Clip(str(path), captions.beside(path)) for path in paths]
-    captions.warn(folder)
-    return clips
+    return _with_captions(paths, folder)
 
 
 def _read_pair(videos: Path, prompts: Path, base: Path) -> list[Clip]:
@@ -158,7 +158,8 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise DatasetError(f"{path}: not JSON at line {error.lineno} ({error.msg})") from None
+        hint = "; one object per line belongs in a .jsonl file" if "Extra" in error.msg else ""
+        raise DatasetError(f"{path}: not JSON at line {error.lineno} ({error.msg}){hint}") from None
     except RecursionError:
         raise DatasetError(f"{path}: nested too deeply for a list of videos") from None
     if isinstance(data, dict):  # ai-toolkit: {path: {"caption": ...}} or {path: caption}
@@ -173,7 +174,8 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]
 
 
 def _csv_rows(path: Path, text: str, *, tabs: bool) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    header = text.lstrip().splitlines()[0]
+    text = text.lstrip("\r\n")
+    header = text.splitlines()[0]
     # Spreadsheets in many countries write semicolons and still call it CSV.
     delimiter = "\t" if tabs else max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -189,46 +191,43 @@ def _csv_rows(path: Path, text: str, *, tabs: bool) -> Iterator[tuple[int, Mappi
         raise DatasetError(f"{path}: line {reader.line_num}: {error}") from None
 
 
-_EXAMPLE = '{"video": "clip.mp4", "prompt": "..."}'
-
-
 def _clips_from_rows(
     path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], base: Path
 ) -> list[Clip]:
     """Rows as clips; `path` is the list they come from, for messages."""
-    files = _Files(base)
-    clips = []
-    for number, raw in rows:
-        row = {str(key).strip(): value for key, value in raw.items()}
-        names = {key.lower(): key for key in row}
-        video = _first_present(VIDEO_COLUMNS, names)
-        if video is None:
-            found = ", ".join(row) or "nothing"
-            raise DatasetError(
-                f"{path}: row {number} names no video (found: {found}); "
-                f"call the column one of {', '.join(VIDEO_COLUMNS)}"
-            )
-        value = row.pop(video)
-        address = str(value).strip() if value is not None else ""
-        _refuse_address(address, f"{path}: row {number}: {address}")
-        caption = _pop(row, names, CAPTION_COLUMNS)
-        label = _pop(row, names, LABEL_COLUMNS)
-        start, end, bad = _pop_span(row, names)
-        extra = row | ({UNREADABLE_SPAN: bad} if bad else {})
-        clips.append(
-            Clip(
-                source=files.find(address, by_stem=video.lower() == "vid"),
-                caption=_as_text(caption),
-                start=start,
-                end=end,
-                label=_as_text(label) or None,
-                row=number,
-                extra=extra,
-            )
+    table = [(number, {str(k).strip(): v for k, v in row.items()}) for number, row in rows]
+    if not table:
+        raise DatasetError(f"{path}: the list has no row; add one video per row")
+    found = list(dict.fromkeys(key for _, row in table for key in row))
+    if not any(key.lower() in VIDEO_COLUMNS for key in found):
+        raise DatasetError(
+            f"{path}: no column names the videos (found: {', '.join(found[:20]) or 'nothing'}); "
+            f"call it one of {', '.join(VIDEO_COLUMNS)}"
         )
-    if not clips:
-        raise DatasetError(f"{path}: the list has a header but no row; add one video per row")
-    return clips
+    files = _Files(base)
+    return [_clip_from_row(path, number, row, files) for number, row in table]
+
+
+def _clip_from_row(path: Path, number: int, row: dict[str, Any], files: _Files) -> Clip:
+    """One row as a clip; without a path its source is "", which decoding reports."""
+    names = {key.lower(): key for key in row}
+    video = _first_present(VIDEO_COLUMNS, names)
+    entry = "" if video is None else _as_text(row.pop(video))
+    _refuse_address(entry, f"{path}: row {number}: {entry}")
+    caption = _pop(row, names, CAPTION_COLUMNS)
+    label = _pop(row, names, LABEL_COLUMNS)
+    start, end, bad = _pop_span(row, names)
+    if bad:
+        row[UNREADABLE_SPAN] = bad
+    return Clip(
+        source=files.find(entry, by_stem=video is not None and video.lower() == "vid"),
+        caption=_as_text(caption),
+        start=start,
+        end=end,
+        label=_as_text(label) or None,
+        row=number,
+        extra=row,
+    )
 
 
 def _first_present(candidates: Iterable[str], names: Mapping[str, str]) -> str | None:
@@ -325,25 +324,18 @@ class _Files:
         return {path.stem: path for path in paths}
 
 
-class _Captions:
-    """Caption files beside videos; counts those in another encoding than UTF-8."""
-
-    def __init__(self) -> None:
-        self.guessed = 0
-
-    def beside(self, video: Path) -> str:
-        """The same-stem .txt file's text; "" if there is none."""
-        path = video.with_suffix(".txt")
-        if not path.is_file():
-            return ""
-        text, guessed = _read_text(path)
-        self.guessed += bool(guessed)
-        return " ".join(_as_text(text).split())
-
-    def warn(self, folder: Path) -> None:
-        """Say once how many files were not UTF-8."""
-        if self.guessed:
-            _log.warning("%s: %d caption files are not UTF-8; read as cp1252", folder, self.guessed)
+def _with_captions(videos: Iterable[Path], source: Path) -> list[Clip]:
+    """Videos as clips; the caption is the same-stem .txt file, or ""."""
+    clips, guessed = [], 0
+    for video in videos:
+        file, text, encoding = video.with_suffix(".txt"), "", None
+        if file.is_file():
+            text, encoding = _read_text(file)
+        guessed += encoding is not None
+        clips.append(Clip(str(video), " ".join(_as_text(text).split())))
+    if guessed:
+        _log.warning("%s: %d caption files are not UTF-8; read as cp1252", source, guessed)
+    return clips
 
 
 def _videos_under(folder: Path) -> Iterator[Path]:
@@ -365,18 +357,12 @@ def _videos_under(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def _some_suffixes() -> str:
-    return ".mp4, .mov, .mkv, .webm, .avi and others"
-
-
 def _read_text(path: Path) -> tuple[str, str | None]:
     """A text file's content, and the encoding if it had to be guessed."""
     data = path.read_bytes()
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        try:
-            return data.decode("utf-16"), None
-        except UnicodeDecodeError:
-            raise DatasetError(f"{path}: broken UTF-16 text; save it as UTF-8") from None
+        text = data.decode("utf-16", "replace")
+        return text, "broken UTF-16" if "\ufffd" in text else None
     try:
         return data.decode("utf-8-sig"), None
     except UnicodeDecodeError:

@@ -73,10 +73,7 @@ def decode_clip(
     if short not in ("error", "repeat"):
         raise UsageError(f"short={short!r}: must be 'error' or 'repeat'")
     _check_span(clip)
-    picker = _pick_frames(clip, standard, seek=clip.start > 0)
-    if picker is None:  # the container's index is wrong or missing: walk from the first frame
-        picker = _pick_frames(clip, standard, seek=False)
-    assert picker is not None
+    picker = _pick_frames(clip, standard)
     if picker.error is not None and picker.filled < standard.frames:
         raise ClipError(damaged(clip.source, picker.last_time, picker.error))
     if picker.filled < standard.frames:
@@ -98,11 +95,17 @@ def decode_clip(
     return DecodedClip(torch.from_numpy(picker.pixels), provenance)
 
 
-def _pick_frames(clip: Clip, standard: ClipStandard, *, seek: bool) -> _Picker | None:
-    """Open the clip and pick its frames; None when seeking did not land before the span."""
+def _pick_frames(clip: Clip, standard: ClipStandard) -> _Picker:
+    """Open the clip and pick its frames, by seeking to the span if the container can do that."""
+    if clip.start > 0:
+        with open_video(clip.source) as (container, stream):
+            picker = _Picker(clip, standard, container, stream)
+            if picker.run(seek=True):
+                return picker
     with open_video(clip.source) as (container, stream):
         picker = _Picker(clip, standard, container, stream)
-        return picker if picker.run(seek=seek) else None
+        picker.run(seek=False)
+    return picker
 
 
 class _Picker:

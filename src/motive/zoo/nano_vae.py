@@ -84,7 +84,7 @@ def decode_whole(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 
 def _downsample(layer: Any, x: torch.Tensor) -> torch.Tensor:
     x = layer(x)  # without a cache the class halves space only
-    if layer.mode == "downsample3d":
+    if layer.mode == "downsample3d" and x.shape[2] > 1:
         # Frame 0 passes alone; every later output reads the frame before its pair.
         x = torch.cat([x[:, :, :1], layer.time_conv(x)], dim=2)
     return x

@@ -1,0 +1,69 @@
+"""The motion-weighted loss and its fixed noise."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from motive.errors import UsageError
+from motive.gradients import Objective, fixed_noise, location_error, motion_weighted_loss
+
+
+def test_loss_equals_the_formula_written_with_loops():
+    generator = np.random.default_rng(0)
+    prediction, target = generator.standard_normal((2, 1, 4, 3, 2, 2))
+    weights = generator.random((1, 3, 2, 2))
+    total = 0.0
+    for f in range(3):
+        for y in range(2):
+            for x in range(2):
+                squares = (prediction[0, :, f, y, x] - target[0, :, f, y, x]) ** 2
+                total += weights[0, f, y, x] * squares.sum() / 4
+    expected = total / (3 * 2 * 2) / 9
+    error = location_error(torch.from_numpy(prediction), torch.from_numpy(target))
+    found = motion_weighted_loss(error, torch.from_numpy(weights), frames=9)
+    assert float(found) == pytest.approx(expected, rel=1e-12)
+
+
+def test_weights_of_one_give_back_the_ordinary_objective():
+    prediction, target = torch.randn(2, 2, 4, 3, 2, 2)
+    error = location_error(prediction, target)
+    ones = torch.ones_like(error)
+    plain = torch.nn.functional.mse_loss(prediction, target, reduction="none").mean((1, 2, 3, 4))
+    torch.testing.assert_close(motion_weighted_loss(error, ones, None), plain)
+    torch.testing.assert_close(motion_weighted_loss(error, None, None), plain)
+
+
+def test_half_precision_errors_are_squared_in_float32():
+    prediction = torch.full((1, 1, 1, 1, 1), 300.0, dtype=torch.float16)
+    assert location_error(prediction, torch.zeros_like(prediction)).item() == 90000.0
+
+
+def test_weights_of_another_shape_are_refused_not_broadcast():
+    with pytest.raises(ValueError, match="same shape"):
+        motion_weighted_loss(torch.ones(2, 3, 4, 4), torch.ones(1, 3, 4, 4), None)
+
+
+@given(st.integers(0, 2**63 - 1))
+def test_noise_is_the_same_draw_for_a_seed(seed):
+    assert torch.equal(fixed_noise((2, 3), seed), fixed_noise((2, 3), seed))
+    assert not torch.equal(fixed_noise((2, 3), seed), fixed_noise((2, 3), seed + 1))
+
+
+def test_noise_is_standard_normal_and_pinned_across_versions():
+    noise = fixed_noise((100_000,), 0)
+    assert noise.dtype == torch.float32
+    assert abs(float(noise.mean())) < 0.02
+    assert abs(float(noise.std()) - 1) < 0.02
+    # Pinned: a library that changed its stream would silently make old features incomparable.
+    expected = np.random.Generator(np.random.Philox(key=0)).standard_normal(4, dtype=np.float32)
+    assert np.array_equal(fixed_noise((4,), 0).numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"timesteps": ()}, {"timesteps": (0.0,)}, {"timesteps": (1001.0,)}, {"noise_seed": -1}]
+)
+def test_impossible_objectives_are_refused(bad):
+    with pytest.raises(UsageError):
+        Objective(**bad)
