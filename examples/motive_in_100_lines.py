@@ -70,7 +70,7 @@ def clip_feature(clip: Clip, backbone: Backbone, projection: Projection) -> np.n
     return (feature / feature.norm()).numpy()
 
 
-def main(training: str, queries: str, model: str = "wan-nano", top: int = 0) -> Selection:
+def main(training: str, queries: str, model: str = "wan-nano", *, top: int = 0) -> Selection:
     """Rank the training clips for each query, and vote over all queries."""
     backbone = load_backbone(model, device="cpu")
     projection = BlockedFastfood(dim=512, seed=0)
@@ -97,4 +97,4 @@ def main(training: str, queries: str, model: str = "wan-nano", top: int = 0) -> 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
         raise SystemExit(__doc__)
-    main(*sys.argv[1:4])
+    main(sys.argv[1], sys.argv[2], *sys.argv[3:4])

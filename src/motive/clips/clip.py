@@ -7,6 +7,7 @@ else (not its path, its order, or when it was read), so features can be cached a
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from motive.clips.source import check_file
 from motive.errors import ClipError, UsageError
 
 _CHUNK = 1 << 20  # bytes read at a time while hashing
@@ -41,7 +43,7 @@ class ClipStandard:
     def __post_init__(self) -> None:
         if self.frames < 2:
             raise UsageError(f"frames={self.frames}: motion needs at least 2 frames")
-        if self.fps <= 0:
+        if not 0 < self.fps < math.inf:
             raise UsageError(f"fps={self.fps}: must be positive")
         if self.height < 1 or self.width < 1:
             raise UsageError(f"size {self.width}x{self.height}: must be positive")
@@ -100,6 +102,7 @@ class Clip:
         label: Ground-truth motion name where the data set knows it (MotionZoo), else None.
         row: Where the entry stood in its list (line or row number), for error messages.
         extra: Other columns of the data set row, kept as they were.
+        digest: `file_digest` of the source where it is already known; the id then needs no reading.
     """
 
     source: str
@@ -109,6 +112,7 @@ class Clip:
     label: str | None = None
     row: int | None = None
     extra: dict[str, Any] = field(default_factory=dict, compare=False)
+    digest: bytes | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def id(self) -> str:
@@ -118,7 +122,7 @@ class Clip:
             ClipError: The file is missing, empty, or cannot be read.
         """
         digest = hashlib.blake2b(digest_size=16)
-        digest.update(file_digest(self.source))
+        digest.update(self.digest or file_digest(self.source))
         digest.update(repr((float(self.start), self.end)).encode())
         digest.update(self.caption.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
@@ -135,17 +139,12 @@ def file_digest(path: str | os.PathLike[str]) -> bytes:
     Raises:
         ClipError: The file is missing, empty, or cannot be read.
     """
+    check_file(os.fspath(path))  # a pipe would be read forever
     digest = hashlib.blake2b(digest_size=32)
-    size = 0
     try:
         with open(path, "rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
-                size += len(chunk)
-    except FileNotFoundError:
-        raise ClipError(f"{path}: file not found; check the path in the data set") from None
     except OSError as error:
         raise ClipError(f"{path}: cannot be read ({error.strerror}); check permissions") from None
-    if size == 0:
-        raise ClipError(f"{path}: empty file (0 bytes); download or export it again")
     return digest.digest()

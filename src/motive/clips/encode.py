@@ -79,6 +79,7 @@ def _encode(path: Path, frames: np.ndarray, rate: Fraction, crf: int) -> None:
         stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf)})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1  # x264's bytes depend on its number of threads
         # Colour is tagged, so that a reader does not guess another matrix from the picture's size.
         stream.codec_context.colorspace = Colorspace.ITU709
         stream.codec_context.color_range = ColorRange.MPEG

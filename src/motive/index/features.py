@@ -90,9 +90,10 @@ class FeatureStore:
         return set(self.table.read(["clip_id"])["clip_id"].to_pylist())
 
     def errors(self) -> dict[str, str]:
-        """Clip id -> reason, for rows without a feature."""
+        """Clip id -> reason, for clips without a feature."""
         rows = self.table.read(["clip_id", "error"]).to_pylist()
-        return {row["clip_id"]: row["error"] for row in rows if row["error"] is not None}
+        good = {row["clip_id"] for row in rows if row["error"] is None}
+        return {row["clip_id"]: row["error"] for row in rows if row["clip_id"] not in good}
 
     def append(self, rows: Iterable[FeatureRow]) -> None:
         """Commit rows atomically."""

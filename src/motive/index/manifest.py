@@ -24,7 +24,11 @@ _SCHEMA = pa.schema(
         pa.field("label", pa.string()),
         pa.field("start", pa.float64()),
         pa.field("end", pa.float64()),
+        pa.field("copy", pa.int32()),
         pa.field("error", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("modified_ns", pa.int64()),
+        pa.field("digest", pa.string()),
         pa.field("frame_times", pa.list_(pa.float64())),
         pa.field("source_fps", pa.float64()),
         pa.field("source_height", pa.int32()),
@@ -48,7 +52,11 @@ class ClipRecord:
         label: Ground-truth motion where known.
         start: Start of the span in seconds.
         end: End of the span in seconds, None for the end of the file.
+        copy: How often the data set listed the very same entry before.
         error: Why the clip is not used; None when it is.
+        size: Bytes of the file; with `modified_ns` it tells whether `digest` still holds.
+        modified_ns: Modification time of the file in nanoseconds.
+        digest: Hex digits of `file_digest`.
         frame_times: Source time in seconds of each used frame.
         source_fps: Average rate of the source.
         source_height: Pixels.
@@ -65,7 +73,11 @@ class ClipRecord:
     label: str | None = None
     start: float = 0.0
     end: float | None = None
+    copy: int = 0
     error: str | None = None
+    size: int | None = None
+    modified_ns: int | None = None
+    digest: str | None = None
     frame_times: tuple[float, ...] = ()
     source_fps: float | None = None
     source_height: int | None = None
@@ -74,9 +86,9 @@ class ClipRecord:
     motion: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def key(self) -> tuple[str, str, str]:
-        """Role, id and source: an entry with this key is already recorded."""
-        return self.role, self.clip_id, self.source
+    def key(self) -> tuple[str, str, str, float, float | None, int]:
+        """The data set entry that this is about; its latest record is the one that holds."""
+        return self.role, self.source, self.caption, self.start, self.end, self.copy
 
 
 class Manifest:
@@ -91,19 +103,16 @@ class Manifest:
         row["frame_times"], row["crop"] = list(record.frame_times), list(record.crop)
         self.table.append([row])
 
-    def keys(self) -> dict[tuple[str, str, str], str]:
-        """Key -> status of every recorded entry."""
-        rows = self.table.read(["role", "clip_id", "source", "status"]).to_pylist()
-        return {(r["role"], r["clip_id"], r["source"]): r["status"] for r in rows}
-
-    def records(self, role: str | None = None) -> list[ClipRecord]:
-        """All records (of one role), each entry's latest, in order of first appearance."""
-        latest: dict[tuple[str, str, str], ClipRecord] = {}
+    def history(self, role: str | None = None) -> list[ClipRecord]:
+        """All records ever written (of one role), oldest first."""
+        records = []
         for row in self.table.read().to_pylist():
             row["motion"] = json.loads(row["motion"] or "{}")
             row["frame_times"] = tuple(row["frame_times"] or ())
             row["crop"] = tuple(row["crop"] or ())
-            record = ClipRecord(**row)
-            if role is None or record.role == role:
-                latest[record.key] = record
-        return list(latest.values())
+            records.append(ClipRecord(**row))
+        return [record for record in records if role is None or record.role == role]
+
+    def records(self, role: str | None = None) -> list[ClipRecord]:
+        """The latest record of each entry (of one role), in order of first appearance."""
+        return list({record.key: record for record in self.history(role)}.values())

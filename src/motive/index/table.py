@@ -18,6 +18,7 @@ import pyarrow as pa
 from motive.errors import FingerprintError, MotiveError
 
 _LOG = logging.getLogger(__name__)
+_LANCE_ERRORS = (OSError, ValueError, RuntimeError)  # its native core raises all three
 _COMPACT_EVERY = 256  # appends; thousands of one-row fragments would slow every read
 
 
@@ -65,9 +66,8 @@ class LanceTable:
         table = pa.Table.from_pylist(rows, schema=self.schema)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            mode = "append" if self._open() is not None else "create"
-            lance.write_dataset(table, str(self.path), schema=self.schema, mode=mode)
-        except OSError as error:
+            self._commit(table)
+        except _LANCE_ERRORS as error:
             raise write_error(self.path, error) from error
         self._appends += 1
         if self._appends % _COMPACT_EVERY == 0:
@@ -77,13 +77,12 @@ class LanceTable:
         """All rows (optionally some columns), in the order they were written."""
         dataset = self._open()
         if dataset is None:
-            schema = (
-                self.schema
-                if columns is None
-                else pa.schema([self.schema.field(name) for name in columns])
-            )
-            return schema.empty_table()
-        return dataset.to_table(columns=columns)
+            names = self.schema.names if columns is None else columns
+            return pa.schema([self.schema.field(name) for name in names]).empty_table()
+        try:
+            return dataset.to_table(columns=columns)
+        except _LANCE_ERRORS as error:
+            raise self._damaged(error) from error
 
     def compact(self) -> None:
         """Fold small commits into one and drop old versions. Failure to do so loses nothing."""
@@ -93,27 +92,41 @@ class LanceTable:
         try:
             dataset.optimize.compact_files(target_rows_per_fragment=1 << 20)
             self._open().cleanup_old_versions(older_than=timedelta(hours=1))  # type: ignore[union-attr]
-        except (OSError, ValueError, RuntimeError) as error:
+        except _LANCE_ERRORS as error:
             _LOG.warning("%s: could not be compacted (%s); rows are safe", self.path, error)
+
+    def _commit(self, table: pa.Table) -> None:
+        if self._open() is None:
+            try:
+                lance.write_dataset(table, str(self.path), schema=self.schema, mode="create")
+                return
+            except OSError:
+                if self._open() is None:
+                    raise
+                # Another process created it between the two lines above: append to its rows.
+        lance.write_dataset(table, str(self.path), schema=self.schema, mode="append")
 
     def _open(self) -> lance.LanceDataset | None:
         if not self.path.exists():
             return None
         try:
             return lance.dataset(str(self.path))
-        except (ValueError, OSError, RuntimeError) as error:
+        except _LANCE_ERRORS as error:
             if not any((self.path / "_versions").glob("*.manifest")):
                 return None  # killed before the first commit: nothing was written
-            first = str(error).splitlines()[0]
-            raise MotiveError(
-                f"{self.path}: damaged data set ({first:.120}); move it away and run again"
-            ) from None
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> MotiveError:
+        first = str(error).splitlines()[0]
+        return MotiveError(
+            f"{self.path}: damaged data set ({first:.120}); move it away and run again"
+        )
 
 
-def write_error(path: Path, error: OSError) -> MotiveError:
+def write_error(path: Path, error: Exception) -> MotiveError:
     """One line for a failed write, with the full disk named as such."""
-    text = str(error)
-    if error.errno == errno.ENOSPC or "No space left" in text:
+    text = str(error) or type(error).__name__
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
         return MotiveError(
             f"{path}: the disk is full; free some space and run the same command again, nothing "
             "already written is lost"
