@@ -7,6 +7,7 @@ import torch
 
 from motive.backbones import TensorCache
 from motive.backbones.cache import cache_key
+from motive.errors import MotiveError
 
 
 def test_what_is_put_comes_back(tmp_path):
@@ -34,8 +35,8 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(*_args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("motive.backbones.cache.os.replace", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("motive.files.os.replace", full)
+    with pytest.raises(MotiveError, match="the disk is full"):
         cache.put("latents", "abcd", {"x": torch.ones(1)}, {})
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 

@@ -44,8 +44,8 @@ def test_a_full_disk_keeps_the_old_selection(tmp_path):
     path.write_text("old")
     full = OSError(errno.ENOSPC, "No space left on device")
     with (
-        mock.patch("motive.clips.export.os.replace", side_effect=full),
-        pytest.raises(MotiveError, match="No space left"),
+        mock.patch("motive.files.os.replace", side_effect=full),
+        pytest.raises(MotiveError, match="the disk is full"),
     ):
         write_diffsynth_jsonl(path, [Clip("a.mp4")])
     assert [p.name for p in tmp_path.iterdir()] == ["s.jsonl"]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from motive.files import whole_file
 
 _LOG = logging.getLogger(__name__)
 
@@ -54,17 +54,12 @@ class TensorCache:
     ) -> None:
         """Store tensors (moved to the CPU) and JSON-able facts under a key."""
         path = self._path(kind, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        try:
+        with whole_file(path) as partial:
             save_file(
                 {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
                 partial,
                 metadata={"facts": json.dumps(facts)},
             )
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def has(self, kind: str, key: str) -> bool:
         """Whether an entry exists (it may still turn out damaged)."""

@@ -6,7 +6,6 @@ Invariant: a file either exists whole or not at all; a killed run leaves no half
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,7 +14,8 @@ import numpy as np
 import torch
 from av.video.reformatter import ColorRange, Colorspace
 
-from motive.errors import MotiveError, UsageError
+from motive.errors import UsageError
+from motive.files import whole_file
 
 
 def write_mp4(
@@ -41,20 +41,8 @@ def write_mp4(
         MotiveError: The file cannot be written (disk full, permissions).
     """
     frames = _checked(pixels, fps, crf)
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(temporary, frames, Fraction(fps).limit_denominator(1001), crf)
-        os.replace(temporary, path)
-    except OSError as error:  # FFmpeg's own input and output errors are OSErrors too
-        reason = error.strerror or str(error)
-        raise MotiveError(
-            f"{path}: cannot be written ({reason}); check free space and permissions"
-        ) from None
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    with whole_file(path) as partial:
+        _encode(partial, frames, Fraction(fps).limit_denominator(1001), crf)
 
 
 def _checked(pixels: torch.Tensor | np.ndarray, fps: float, crf: int) -> np.ndarray:

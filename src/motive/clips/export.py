@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from motive.clips.clip import Clip
-from motive.errors import MotiveError
+from motive.files import whole_file
 
 
 def write_diffsynth_jsonl(
@@ -28,24 +27,12 @@ def write_diffsynth_jsonl(
     Raises:
         MotiveError: The file cannot be written.
     """
-    path = Path(path)
     lines = [
         json.dumps({"video": _path_for(clip, base), "prompt": clip.caption}, ensure_ascii=False)
         for clip in clips
     ]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise MotiveError(
-            f"{path}: cannot be written ({reason}); check free space and permissions"
-        ) from None
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    with whole_file(path) as partial:
+        partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
 def _path_for(clip: Clip, base: str | os.PathLike[str] | None) -> str:

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from motive.errors import DatasetError
+from motive.files import whole_file
 
 PACK = "assets/motionzoo-demo.zip"
 _MARK = ".pack"  # holds the digest of the archive a folder was unpacked from
@@ -56,8 +57,7 @@ def pack_clips(sources: dict[str, Path], archive: Path) -> int:
         archive: The .zip to write.
     """
     count = 0
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+    with whole_file(archive) as partial, zipfile.ZipFile(partial, "w") as file:
         for name, source in sorted(sources.items()):
             for path in sorted([source / "metadata.jsonl", *(source / "clips").glob("*.mp4")]):
                 # A fixed date: the same clips give the same bytes.
