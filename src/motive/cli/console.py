@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -27,18 +28,22 @@ ERR = Console(stderr=True, highlight=False)
 
 def set_up_logging(debug: bool) -> None:
     """Send warnings to stderr, and silence the progress bars of the libraries below."""
-    handler = RichHandler(
-        console=ERR, show_time=False, show_path=False, show_level=debug, markup=False
-    )
     level = logging.DEBUG if debug else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
+    pattern = "%(levelname)s %(name)s: %(message)s" if debug else "%(message)s"
+    handlers = [_ErrHandler()]
+    logging.basicConfig(level=logging.WARNING, handlers=handlers, format=pattern, force=True)
     logging.getLogger("motive").setLevel(level)
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
+    # By environment, because importing the libraries takes seconds and many commands need none.
+    os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
+
+class _ErrHandler(logging.Handler):
+    """One line per message, above the progress bars; never wrapped, so that it can be searched."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        ERR.print(self.format(record), markup=False, soft_wrap=True)
 
 
 class ProgressBars:
@@ -48,6 +53,7 @@ class ProgressBars:
         self._bars = bars
         self._tasks: dict[str, TaskID] = {}
         self._printed: dict[str, int] = {}
+        self._began: dict[str, tuple[float, int]] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report that `done` of `total` steps of a stage are finished."""
@@ -56,13 +62,21 @@ class ProgressBars:
             return
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=total)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
+        task = self._tasks[stage]
+        if self._bars.tasks[task].finished:  # the stage runs again, with other clips
+            self._bars.reset(task)
+        self._bars.update(task, completed=done, total=total)
 
     def _print(self, stage: str, done: int, total: int) -> None:
         tenth = 10 * done // max(total, 1)
+        began, first = self._began.setdefault(stage, (time.monotonic(), done))
         if tenth > self._printed.get(stage, 0) or done == total:
-            self._printed[stage] = tenth if done < total else 0
-            ERR.print(f"{stage}: {done}/{total}")
+            self._printed[stage] = tenth
+            left = (time.monotonic() - began) * (total - done) / max(done - first, 1)
+            rest = f", about {left:.0f} s left" if left >= 2 else ""
+            ERR.print(f"{stage}: {done}/{total}{rest}", soft_wrap=True)
+        if done == total:  # the stage may run again, with other clips
+            del self._printed[stage], self._began[stage]
 
 
 @contextmanager
@@ -86,10 +100,9 @@ def progress_bars(quiet: bool = False) -> Iterator[ProgressBars]:
 def emit(result: dict[str, Any], as_json: bool, lines: list[str]) -> None:
     """Print one JSON object for machines, or lines for people."""
     if as_json:
-        sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+        sys.stdout.write(json.dumps(result, default=str) + "\n")
         return
-    for line in lines:
-        OUT.print(line, markup=False)
+    sys.stdout.write("".join(line + "\n" for line in lines))
 
 
 def list_problems(

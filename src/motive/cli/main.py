@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import os
 import sys
 from importlib import metadata
 
@@ -17,6 +19,7 @@ app = App(
     help="Which training clips influence the motion in generated videos?",
     version=lambda: f"motive {metadata.version('motive-video')}",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,  # `main` says how to continue
 )
 
 
@@ -44,10 +47,14 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in tokens
     from motive.cli.console import ERR, set_up_logging
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that lacks a letter is no failure
+            stream.reconfigure(errors="backslashreplace")
     set_up_logging(debug)
     _register_once()
     try:
         app(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
         return _fail(error, debug, f"{_one_line(error)} (see motive --help)", WRONG_USE)
     except UsageError as error:
@@ -57,7 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         ERR.print("interrupted; run the same command again to continue", markup=False)
         return FAILED
-    except BrokenPipeError:
+    except BrokenPipeError:  # `motive ... | head`: whoever read has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
     except Exception as error:  # noqa: BLE001 - the last stop: one line for people, never silence
         text = f"unexpected {type(error).__name__}: {_one_line(error)} (--debug shows where)"
@@ -75,7 +83,9 @@ def _fail(error: BaseException, debug: bool, text: str, code: int) -> int:
 
     if debug:
         logging.getLogger("motive").error("traceback", exc_info=error)
-    ERR.print(f"motive: {text}", markup=False, soft_wrap=True, style="bold red")
+    ERR.print(
+        f"motive: {' '.join(text.splitlines())}", markup=False, soft_wrap=True, style="bold red"
+    )
     return code
 
 

@@ -44,7 +44,7 @@ def _run_options() -> Any:
         parameter = Parameter(
             help=text, consume_multiple=several, negative_iterable=(), show_default=False
         )
-        kind = Annotated[hints[entry.name] | None, parameter]
+        kind: Any = Annotated[hints[entry.name] | None, parameter]  # type: ignore
         fields.append((entry.name, kind, dataclasses.field(default=None)))
     made = dataclasses.make_dataclass("RunOptions", fields, frozen=True)
     # cyclopts looks annotations up in the module a class says it is from.
@@ -58,12 +58,17 @@ RunOptions = _run_options()
 def open_run(
     folder: Path, options: Any = None, config_file: Path | None = None, **rest: Any
 ) -> Run:
-    """Open a run with its stored options, another run's `config.yaml`, and given options on top."""
+    """Open a run with its stored options, or those (and the data) of another run's `config.yaml`.
+
+    Given options go on top.
+    """
     source = config_file or folder / "config.yaml"
-    stored = config_file is not None or source.exists()
-    config = config_from(read_config(source), source) if stored else RunConfig()
+    stored = read_config(source) if config_file or source.exists() else {}
+    config = config_from(stored, source) if stored else RunConfig()
     changes = {} if options is None else dataclasses.asdict(options)
-    return Run(folder, config.updated(**changes), **rest)
+    run = Run(folder, config.updated(**changes), **rest)
+    run.stored = {key: stored[key] for key in ("data", "queries") if key in stored} | run.stored
+    return run
 
 
 def given_or_stored(given: str | None, run: Run, key: str, flag: str) -> str:

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from motive.cli.console import emit, list_problems, progress_bars
 from motive.cli.options import Common, RunOptions, command_line, given_or_stored, open_run
-from motive.errors import MotiveError
+from motive.errors import MotiveError, UsageError
 from motive.index.manifest import QUERY, TRAIN
 from motive.influence import top_clips
 from motive.runs import report_run
@@ -83,6 +83,8 @@ def rank(
     Args:
         run: An indexed run folder.
     """
+    if shown < 0:
+        raise UsageError(f"--shown {shown}: must not be negative")
     with progress_bars(common.json) as bars:
         opened = open_run(run, on_progress=bars)
         ranking = opened.rank(given_or_stored(query, opened, "queries", "--query"))
@@ -104,8 +106,18 @@ def rank(
                 "negative": _listed(negative, scores, ranking.clip_ids, train),
             }
         )
+    lines += list_problems(ranking.errors, [])
     lines.append(f"all scores: {run / 'scores.parquet'}; next: motive select {run} --top 10%")
-    emit({"run": str(run), "clips": len(ranking.clip_ids), "queries": found}, common.json, lines)
+    emit(
+        {
+            "run": str(run),
+            "clips": len(ranking.clip_ids),
+            "queries": found,
+            "errors": [{"source": s, "error": e} for s, e in ranking.errors],
+        },
+        common.json,
+        lines,
+    )
 
 
 def select(
@@ -156,7 +168,10 @@ def select(
 def report(
     run: Path,
     *,
-    top: Annotated[str, Parameter(help="Size of the selected set: a count or a share.")] = "10%",
+    top: Annotated[
+        str | None,
+        Parameter(help="Size of the selected set; default: that of `motive select`, else 10%."),
+    ] = None,
     common: Common = Common(),  # noqa: B008
 ) -> None:
     """Write report/index.html: queries, their most positive and negative clips, the selection.
@@ -170,7 +185,13 @@ def report(
     """
     with progress_bars(common.json) as bars:
         opened = open_run(run, on_progress=bars)
-        page = report_run(opened, opened.select(top), command=command_line())
+        last = opened.stored.get("selection") or {}  # what `motive select` was asked for
+        selection = (
+            opened.select(str(last.get("top", "10%")), last.get("percentile"))
+            if top is None
+            else opened.select(top)
+        )
+        page = report_run(opened, selection, command=command_line())
     emit({"run": str(run), "report": str(page)}, common.json, [f"open {page}"])
 
 

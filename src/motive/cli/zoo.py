@@ -87,6 +87,6 @@ def train(
             batch_size=batch_size,
             seed=seed,
             threads=threads,
-            on_progress=bars,
+            on_progress=lambda now: bars(now.stage, now.step, now.steps),
         )
     emit({"folder": str(out), **vars(trained)}, common.json, [f"pipeline written: {out}"])

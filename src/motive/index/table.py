@@ -6,8 +6,9 @@ together from time to time so that reading stays fast.
 
 from __future__ import annotations
 
-import errno
 import logging
+import shutil
+import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import lance
 import pyarrow as pa
 
 from motive.errors import FingerprintError, MotiveError
+from motive.files import write_error
 
 _LOG = logging.getLogger(__name__)
 _LANCE_ERRORS = (OSError, ValueError, RuntimeError)  # its native core raises all three
@@ -44,11 +46,6 @@ class LanceTable:
                 "use a new run folder"
             )
 
-    @property
-    def exists(self) -> bool:
-        """Whether anything was ever written."""
-        return self.path.exists()
-
     def metadata(self) -> dict[str, str]:
         """Schema metadata as stored on disk (empty before the first append)."""
         dataset = self._open()
@@ -68,7 +65,8 @@ class LanceTable:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._commit(table)
         except _LANCE_ERRORS as error:
-            raise write_error(self.path, error) from error
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise write_error(self.path, OSError(text)) from error
         self._appends += 1
         if self._appends % _COMPACT_EVERY == 0:
             self.compact()
@@ -96,15 +94,30 @@ class LanceTable:
             _LOG.warning("%s: could not be compacted (%s); rows are safe", self.path, error)
 
     def _commit(self, table: pa.Table) -> None:
-        if self._open() is None:
-            try:
-                lance.write_dataset(table, str(self.path), schema=self.schema, mode="create")
-                return
-            except OSError:
-                if self._open() is None:
-                    raise
-                # Another process created it between the two lines above: append to its rows.
+        if self._open() is None and self._create(table):
+            return
         lance.write_dataset(table, str(self.path), schema=self.schema, mode="append")
+
+    def _create(self, table: pa.Table) -> bool:
+        """Make the data set with its first rows; False if another process was faster.
+
+        It is made beside its place and renamed: Lance lets two concurrent creations overwrite each
+        other.
+        """
+        if self.path.exists():  # something without a commit: a copy that broke off, for example
+            lance.write_dataset(table, str(self.path), schema=self.schema, mode="create")
+            return True
+        partial = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
+        try:
+            lance.write_dataset(table, str(partial), schema=self.schema, mode="create")
+            partial.rename(self.path)
+        except OSError:
+            if self._open() is None:
+                raise
+            return False
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return True
 
     def _open(self) -> lance.LanceDataset | None:
         if not self.path.exists():
@@ -121,14 +134,3 @@ class LanceTable:
         return MotiveError(
             f"{self.path}: damaged data set ({first:.120}); move it away and run again"
         )
-
-
-def write_error(path: Path, error: Exception) -> MotiveError:
-    """One line for a failed write, with the full disk named as such."""
-    text = str(error) or type(error).__name__
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
-        return MotiveError(
-            f"{path}: the disk is full; free some space and run the same command again, nothing "
-            "already written is lost"
-        )
-    return MotiveError(f"{path}: cannot be written ({text.splitlines()[0]:.160})")

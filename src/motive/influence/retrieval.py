@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from motive.errors import UsageError
+
 _RESAMPLES = 2000
 
 
@@ -47,12 +49,23 @@ def retrieval(
         clip_labels: n labels.
         query_labels: q labels; each must occur among the clips.
         seed: Of the bootstrap.
+
+    Raises:
+        UsageError: Labels and scores do not fit, or no clip has a query's label.
     """
+    if scores.shape != (len(query_labels), len(clip_labels)):
+        raise UsageError(
+            f"{len(clip_labels)} clip labels and {len(query_labels)} query labels for scores of "
+            f"shape {scores.shape}: must be queries x clips"
+        )
+    strange = sorted(set(query_labels) - set(clip_labels))
+    if strange:
+        raise UsageError(f"no clip is labelled {strange[0]!r}; its query has nothing to find")
     relevant = np.asarray(clip_labels)[None, :] == np.asarray(query_labels)[:, None]
     order = np.argsort(-scores, axis=1, kind="stable")
     hits = np.take_along_axis(relevant, order, axis=1)
     precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    average = (precision * hits).sum(axis=1) / np.maximum(hits.sum(axis=1), 1)
+    average = (precision * hits).sum(axis=1) / hits.sum(axis=1)
     at_10 = hits[:, :10].mean(axis=1)
     return RetrievalScore(
         float(average.mean()),

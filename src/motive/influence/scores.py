@@ -65,6 +65,6 @@ def top_clips(scores: np.ndarray, ids: Sequence[str], count: int) -> tuple[list[
         (positive, best first; negative, lowest score first).
     """
     order = np.argsort(ranks(scores[None], ids)[0], kind="stable")
-    count = min(count, len(order) // 2 if len(order) > 1 else 1)
+    count = max(0, min(count, len(order) // 2 if len(order) > 1 else 1))
     negative = order[::-1][:count] if len(order) > 1 else order[:0]
     return order[:count].tolist(), negative.tolist()

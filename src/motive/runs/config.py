@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import platform
+import re
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
@@ -53,6 +53,14 @@ class RunConfig:
     dtype: str = _option("float32", "Transformer precision: float32, bfloat16 or float16.")
     device: str = _option("auto", "auto, cpu, cuda or cuda:N; does not change the features.")
     checkpointing: bool = _option(False, "Recompute activations: less memory, more time.")
+
+    def __post_init__(self) -> None:
+        """Check every value that can be checked without the model, before any work is done."""
+        self.objective(), self.projection(), self.motion().settings
+        try:
+            re.compile(self.parameters)
+        except re.error as error:
+            raise UsageError(f"parameter pattern {self.parameters!r}: {error}") from None
 
     def objective(self) -> Objective:
         """The loss that is differentiated."""
@@ -112,14 +120,39 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def config_from(loaded: dict[str, Any], path: Path) -> RunConfig:
-    """The options of a loaded `config.yaml`."""
-    options = dict(loaded["options"])
-    if "timesteps" in options:
-        options["timesteps"] = tuple(options["timesteps"])
+    """The options of a loaded `config.yaml`.
+
+    Raises:
+        UsageError: Unknown option, or a value of the wrong kind; names file and option.
+    """
+    hints = get_type_hints(RunConfig)
+    values = {}
+    for name, value in loaded["options"].items():
+        if name not in hints:
+            raise UsageError(f"{path}: unknown option {name!r}; remove or rename it")
+        try:
+            values[name] = _typed(value, hints[name])
+        except (TypeError, ValueError):
+            kind = str(getattr(hints[name], "__name__", hints[name]))
+            raise UsageError(f"{path}: {name}: {value!r} is no {kind}; correct it") from None
     try:
-        return RunConfig(**options)
-    except TypeError as error:
-        raise UsageError(f"{path}: {error}; remove or rename that option") from None
+        return RunConfig(**values)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _typed(value: Any, hint: Any) -> Any:
+    """The value as the field's type; YAML knows neither tuples nor numbers such as 1e-05."""
+    kinds = get_args(hint)
+    if get_origin(hint) is tuple:
+        return tuple(_typed(item, kinds[0]) for item in value)
+    if type(None) in kinds:
+        return None if value is None else _typed(value, kinds[0])
+    if hint is float and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise TypeError(value)
+    return value
 
 
 def config_yaml(config: RunConfig, **sections: Any) -> str:
@@ -129,11 +162,21 @@ def config_yaml(config: RunConfig, **sections: Any) -> str:
         "options:",
     ]
     for entry in dataclasses.fields(config):
-        value = getattr(config, entry.name)
-        text = f"{entry.name}: {json.dumps(value)}"  # JSON is YAML
-        lines += [f"  # {entry.metadata['help']}", f"  {text}"]
+        value = _one_line_yaml(getattr(config, entry.name))
+        lines += [f"  # {entry.metadata['help']}", f"  {entry.name}: {value}"]
     rest = {**sections, "versions": versions()}
     return "\n".join(lines) + "\n" + yaml.safe_dump(rest, sort_keys=False, allow_unicode=True)
+
+
+def _one_line_yaml(value: Any) -> str:
+    text = yaml.safe_dump(
+        list(value) if isinstance(value, tuple) else value,
+        default_style='"' if isinstance(value, str) else None,  # escapes line breaks
+        default_flow_style=True,
+        allow_unicode=True,
+        width=1 << 20,
+    )
+    return text.removesuffix("...\n").strip()
 
 
 def versions() -> dict[str, str]:

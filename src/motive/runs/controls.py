@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from motive.index.manifest import QUERY, TRAIN
-from motive.runs.run import Ranking, Run, clip_of
+from motive.runs.entries import clip_of
+from motive.runs.run import Ranking, Run
 
 
 def random_ranking(like: Ranking, seed: int = 0) -> Ranking:

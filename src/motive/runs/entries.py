@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from motive.clips import Clip, file_digest
 from motive.clips.source import check_file
 from motive.errors import ClipError
 from motive.index import ClipRecord, Manifest
 from motive.index.manifest import DUPLICATE, ERROR, OK
-from motive.runs.prepare import Preparer
+from motive.runs.prepare import FACTS, Preparer
 
 _LOG = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -40,39 +41,62 @@ class Entries:
     duplicates: list[tuple[str, str]] = field(default_factory=list)
 
 
-def sort_entries(
-    clips: Collection[Clip],
-    role: str,
-    manifest: Manifest,
-    preparer: Preparer,
-    finished: Collection[str],
-    progress: Progress,
-) -> Entries:
-    """Read every entry, prepare the clips that are new, and record what changed.
+class EntrySorter:
+    """Reads entries, prepares the clips that are new, and records what changed.
 
     Args:
-        clips: The data set.
-        role: "train" or "query".
-        manifest: Gets one record per entry; entries already recorded are not recorded again.
+        manifest: Gets one record per entry, and another one only when something changed.
         preparer: Decodes and encodes clips into the cache.
         finished: Ids of clips that need no preparing, because their feature is stored.
-        progress: Called after each entry.
     """
-    records = manifest.records()
-    recorded = {record.key: record for record in records}
-    digests = _Digests(records)
-    entries, seen = Entries(), Counter[tuple[object, ...]]()
-    for done, clip in enumerate(clips, start=1):
-        record = _new_record(clip, role)
-        record = dataclasses.replace(record, copy=seen[record.key])
-        seen[dataclasses.replace(record, copy=0).key] += 1
-        old = recorded.get(record.key)
-        record = _sort_one(record, old, digests, entries, preparer, finished)
-        if record != old:
-            manifest.append(record)
-        progress(f"preparing {role} clips", done, len(clips))
-    manifest.table.compact()
-    return entries
+
+    def __init__(self, manifest: Manifest, preparer: Preparer, finished: Collection[str]) -> None:
+        self.manifest, self.preparer, self.finished = manifest, preparer, finished
+        records = manifest.records()
+        self._recorded = {record.key: record for record in records}
+        self._digests = _Digests(records)
+
+    def sort(self, clips: Collection[Clip], role: str, progress: Progress) -> Entries:
+        """Sort out a data set; `progress` is called after each entry."""
+        entries = Entries()
+        copies = Counter[tuple[object, ...]]()
+        for done, clip in enumerate(clips, start=1):
+            first = _new_record(clip, role)
+            new = dataclasses.replace(first, copy=copies[first.key])
+            copies[first.key] += 1
+            record = self._sort_one(clip, new, entries)
+            if record != self._recorded.get(record.key):
+                self.manifest.append(record)
+            progress(f"preparing {role} clips", done, len(clips))
+        self.manifest.table.compact()
+        return entries
+
+    def _sort_one(self, clip: Clip, new: ClipRecord, entries: Entries) -> ClipRecord:
+        """Put one entry where it belongs; returns its record."""
+        record = new
+        try:
+            _check_text(clip)
+            record = self._digests.fill_in(new)
+            clip = clip_of(record)
+            record = dataclasses.replace(record, clip_id=clip.id)
+            if clip.id in entries.usable:
+                first = entries.usable[clip.id].source
+                entries.duplicates.append((record.source, first))
+                reason = f"{record.source}: same clip and caption as {first}"
+                return dataclasses.replace(record, status=DUPLICATE, error=reason)
+            record = dataclasses.replace(record, **self._facts(record))
+        except ClipError as error:
+            entries.errors.append((new.source, str(error)))
+            return unusable(record, str(error))
+        entries.usable[record.clip_id] = record
+        return record
+
+    def _facts(self, record: ClipRecord) -> dict[str, Any]:
+        old = self._recorded.get(record.key)
+        if old and old.status == OK and old.clip_id == record.clip_id in self.finished:
+            return {name: getattr(old, name) for name in FACTS}
+        facts = self.preparer.prepare(clip_of(record)).facts
+        return {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
 
 
 def clip_of(record: ClipRecord) -> Clip:
@@ -83,57 +107,46 @@ def clip_of(record: ClipRecord) -> Clip:
     )
 
 
-def _sort_one(
-    record: ClipRecord,
-    old: ClipRecord | None,
-    digests: _Digests,
-    entries: Entries,
-    preparer: Preparer,
-    finished: Collection[str],
-) -> ClipRecord:
-    """Put one entry where it belongs; returns its record."""
-    try:
-        record = digests.fill_in(_checked_text(record))
-        clip = clip_of(record)
-        record = dataclasses.replace(record, clip_id=clip.id)
-        first = entries.usable.get(clip.id)
-        if first is not None:
-            entries.duplicates.append((record.source, first.source))
-            reason = f"{record.source}: same clip and caption as {first.source}"
-            return dataclasses.replace(record, status=DUPLICATE, error=reason)
-        if clip.id in finished and old and (old.status, old.clip_id) == (OK, clip.id):
-            facts = {n: getattr(old, n) for n in (*preparer.FACTS,)}
-        else:
-            facts = preparer.prepare(clip).facts
-    except ClipError as error:
-        record = failed(record, str(error))
-        entries.errors.append((record.source, record.error or ""))
-        return record
-    record = dataclasses.replace(
-        record, **{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
-    )
-    entries.usable[record.clip_id] = record
-    return record
-
-
-def failed(record: ClipRecord, reason: str) -> ClipRecord:
-    """The record of an entry that turned out unusable."""
+def unusable(record: ClipRecord, reason: str) -> ClipRecord:
+    """The record of an entry that cannot be used."""
     _LOG.info("%s", reason)
-    return dataclasses.replace(
-        record, status=ERROR, error=reason, clip_id=record.clip_id or _unreadable_id(record)
-    )
+    clip_id = record.clip_id or f"unreadable-{_digest_of(repr(record.key))}"
+    return dataclasses.replace(record, clip_id=clip_id, status=ERROR, error=reason)
+
+
+class _Digests:
+    """Digests of files, which are read again only if their size or modification time changed."""
+
+    def __init__(self, records: Iterable[ClipRecord]) -> None:
+        self._known = {(r.source, r.size, r.modified_ns): r.digest for r in records if r.digest}
+
+    def fill_in(self, record: ClipRecord) -> ClipRecord:
+        """The record with size, time and digest; raises `ClipError` if there is no such file."""
+        check_file(record.source)
+        stat = os.stat(record.source)
+        key = (record.source, stat.st_size, stat.st_mtime_ns)
+        if key not in self._known:
+            self._known[key] = file_digest(record.source).hex()
+        return dataclasses.replace(record, size=key[1], modified_ns=key[2], digest=self._known[key])
 
 
 def _new_record(clip: Clip, role: str) -> ClipRecord:
     source = str(Path(clip.source).absolute()) if clip.source else ""
-    return ClipRecord(role, "", OK, source, clip.caption, clip.label, clip.start, clip.end)
+    return ClipRecord(
+        role, "", OK, _storable(source), _storable(clip.caption), clip.label, clip.start, clip.end
+    )
 
 
-def _checked_text(record: ClipRecord) -> ClipRecord:
-    """Refuse names and captions that no table or tokenizer can hold (bytes that are not UTF-8)."""
-    for what, text in (("file name", record.source), ("caption", record.caption)):
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError:
-            raise ClipError(f"{_readable(record.source)}: the {what} is not valid UTF-8") from None
-    return record
+def _storable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _check_text(clip: Clip) -> None:
+    """Refuse what neither tables nor tokenizers can hold: bytes that are not UTF-8."""
+    for what, text in (("file name", clip.source), ("caption", clip.caption)):
+        if text != _storable(text):
+            raise ClipError(f"{_storable(clip.source)}: the {what} is not valid UTF-8; change it")
+
+
+def _digest_of(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8"), digest_size=10).hexdigest()

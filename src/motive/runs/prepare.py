@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from motive.backbones import Backbone, TensorCache, TextEmbedding
 from motive.backbones.cache import cache_key
-from motive.clips import Clip, ClipStandard, DecodedClip, decode_clip
+from motive.clips import Clip, ClipStandard, DecodedClip, decode_clip, file_digest
+from motive.errors import ClipError
+from motive.files import write_error
 from motive.motion import MotionConfig, compute_motion_weights
+
+FACTS = ("motion", "frame_times", "source_fps", "source_height", "source_width", "crop")
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,7 @@ class Preparer:
 
         Raises:
             ClipError: The clip cannot be read or does not fit the standard.
+            MotiveError: The cache cannot be written.
         """
         latent_key = cache_key(clip.id, *self._latent_config)
         motion_key = cache_key(clip.id, *self._motion_config)
@@ -66,12 +72,12 @@ class Preparer:
             self.cache.get("motion", motion_key),
         )
         if latents is None or motion is None:
-            decoded = decode_clip(clip, self.standard)
+            decoded = decode_unchanged(clip, self.standard)
             if motion is None:
                 motion = self._store_motion(motion_key, decoded)
             if latents is None:
                 encoded = {"latents": self.backbone.encode_video(decoded.pixels)}
-                self.cache.put("latents", latent_key, encoded, {})
+                self._keep("latents", latent_key, encoded, {})
                 latents = encoded, {}
         return PreparedClip(
             latents[0]["latents"], motion[0]["weights"], self._text(clip.caption), motion[1]
@@ -94,14 +100,33 @@ class Preparer:
             "crop": list(source.crop),
         }
         stored = {"weights": motion.weights}
-        self.cache.put("motion", key, stored, facts)
+        self._keep("motion", key, stored, facts)
         return stored, facts
+
+    def _keep(
+        self, kind: str, key: str, tensors: dict[str, torch.Tensor], facts: dict[str, Any]
+    ) -> None:
+        try:
+            self.cache.put(kind, key, tensors, facts)
+        except SafetensorError as error:  # its own kind of a failed write
+            raise write_error(self.cache.folder, OSError(str(error))) from error
 
     def _text(self, caption: str) -> TextEmbedding:
         key = cache_key(caption, *self._text_config)
         found = self.cache.get("text", key)
         if found is None:
             text = self.backbone.encode_text(caption)
-            self.cache.put("text", key, {"tokens": text.tokens}, {"length": text.length})
+            self._keep("text", key, {"tokens": text.tokens}, {"length": text.length})
             return text
         return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))
+
+
+def decode_unchanged(clip: Clip, standard: ClipStandard) -> DecodedClip:
+    """Decode a clip whose id is known, unless its file has changed since.
+
+    Raises:
+        ClipError: The file changed, or cannot be decoded.
+    """
+    if clip.digest is not None and file_digest(clip.source) != clip.digest:
+        raise ClipError(f"{clip.source}: the file has changed; run `motive index` again")
+    return decode_clip(clip, standard)

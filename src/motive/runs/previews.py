@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from motive.clips import Clip, ClipStandard, decode_clip, write_mp4
+from motive.clips import Clip, ClipStandard, write_mp4
 from motive.motion import MotionConfig, overlay_frames, pixel_motion
+from motive.runs.prepare import decode_unchanged
 
 
 class Preview(NamedTuple):
@@ -28,19 +29,23 @@ class Previews:
     def __init__(self, folder: Path, standard: ClipStandard, motion: MotionConfig) -> None:
         self.folder, self.standard, self.motion = folder, standard, motion
 
+    def place(self, clip_id: str) -> Preview:
+        """Where the preview of a clip is, or would be."""
+        return Preview(
+            self.folder / f"{clip_id}.mp4", self.folder / f"{clip_id}-{self.motion.tracker}.mp4"
+        )
+
     def get(self, clip: Clip) -> Preview:
         """The preview of one clip.
 
         Raises:
-            ClipError: The clip cannot be decoded.
+            ClipError: The clip cannot be decoded, or its file changed.
         """
-        preview = Preview(
-            self.folder / f"{clip.id}.mp4", self.folder / f"{clip.id}-{self.motion.tracker}.mp4"
-        )
+        preview = self.place(clip.id)
         if preview.video.exists() and preview.overlay.exists():
             return preview
         self.folder.mkdir(parents=True, exist_ok=True)
-        pixels = decode_clip(clip, self.standard).pixels
+        pixels = decode_unchanged(clip, self.standard).pixels
         write_mp4(preview.video, pixels, self.standard.fps)
         heat = pixel_motion(pixels, self.motion)
         write_mp4(preview.overlay, overlay_frames(pixels, heat), self.standard.fps)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from motive.backbones.cache import cache_key
-from motive.errors import ClipError
+from motive.errors import ClipError, UsageError
+from motive.files import write_error
 from motive.index import ClipRecord
 from motive.index.manifest import DUPLICATE, ERROR, OK, QUERY, TRAIN
 from motive.influence import bootstrap_interval, ranks, retrieval, top_clips
@@ -26,8 +26,9 @@ from motive.report import (
     SelectedClip,
     build_report,
 )
+from motive.runs.entries import clip_of
 from motive.runs.previews import Previews
-from motive.runs.run import Ranking, Run, clip_of
+from motive.runs.run import Ranking, Run
 from motive.selection import Selection
 
 _PRECISION, _AVERAGE = "precision", "average"
@@ -57,6 +58,10 @@ def report_run(
 
     Returns:
         Path of the page.
+
+    Raises:
+        UsageError: There are no scores yet, or a control lacks clips.
+        MotiveError: The report cannot be written.
     """
     writer = _Writer(run, selection, positives, negatives)
     data = ReportData(
@@ -75,7 +80,10 @@ def report_run(
         fixed_noise=(round(run.config.timesteps[0]), run.config.timesteps[0] / 1000.0),
         projected_dim=run.config.dim,
     )
-    return build_report(data, run.folder / "report")
+    try:
+        return build_report(data, run.folder / "report")
+    except OSError as error:
+        raise write_error(run.folder / "report", error) from error
 
 
 class _Writer:
@@ -88,10 +96,11 @@ class _Writer:
         self.shown = positives, negatives
         self.ranking = run.ranking()
         self.train, self.query = run.records(TRAIN), run.records(QUERY)
+        motion = run.config.motion()
         self.previews = Previews(
-            run.cache.folder / "previews" / cache_key(vars(run.standard))[:12],
+            run.cache.folder / "previews" / cache_key(vars(run.standard), motion.settings)[:12],
             run.standard,
-            run.config.motion(),
+            motion,
         )
         self.made: dict[str, ReportClip] = {}
 
@@ -191,15 +200,16 @@ class _Writer:
             facts["source"] = (
                 f"{record.source_width}x{record.source_height}, {record.source_fps or 0:.4g} fps"
             )
-        clip = ReportClip(
-            record.clip_id, Path(record.source), None, record.caption, record.label, facts,
-            name=Path(record.source).name,
-        )  # fmt: skip
+        preview = self.previews.place(record.clip_id)
         try:
             preview = self.previews.get(clip_of(record))
-        except ClipError:
-            return clip  # moved or deleted since: the page shows a placeholder in its place
-        return dataclasses.replace(clip, video=preview.video, overlay=preview.overlay)
+        except ClipError as error:
+            # Moved, deleted or replaced since: the page shows a placeholder in its place.
+            facts["not shown"] = str(error).removeprefix(f"{record.source}: ")
+        return ReportClip(
+            record.clip_id, preview.video, preview.overlay, record.caption, record.label, facts,
+            name=Path(record.source).name,
+        )  # fmt: skip
 
 
 def compare(
@@ -215,6 +225,9 @@ def compare(
         train: Training records by id.
         query: Query records by id.
         controls: Name -> ranking by another method over the same clips.
+
+    Raises:
+        UsageError: A control lacks a clip or a query.
     """
     clip_labels = [train[name].label for name in ranking.clip_ids]
     query_labels = [query[name].label for name in ranking.query_ids]
@@ -228,7 +241,7 @@ def compare(
     rows = []
     for name, other in {"MOTIVE": ranking, **controls}.items():
         # Controls come from other runs: line their rows up with this ranking's clips and queries.
-        scores = _aligned(other, ranking)
+        scores = _aligned(name, other, ranking)
         score = retrieval(scores, known_clips, known_queries)
         rows.append(_row(name, score, known_queries, labels, is_main=name == "MOTIVE"))
     main = rows[0].overall[_PRECISION]
@@ -288,11 +301,17 @@ def _estimate(values: np.ndarray) -> Estimate:
     return Estimate(mean, *bootstrap_interval(values)) if len(values) >= 5 else Estimate(mean)
 
 
-def _aligned(other: Ranking, ranking: Ranking) -> np.ndarray:
-    clips = {name: n for n, name in enumerate(other.clip_ids)}
-    queries = {name: q for q, name in enumerate(other.query_ids)}
-    rows = [queries[name] for name in ranking.query_ids]
-    columns = [clips[name] for name in ranking.clip_ids]
+def _aligned(name: str, other: Ranking, ranking: Ranking) -> np.ndarray:
+    clips = {clip: n for n, clip in enumerate(other.clip_ids)}
+    queries = {query: q for q, query in enumerate(other.query_ids)}
+    lacking = set(ranking.clip_ids) - set(clips), set(ranking.query_ids) - set(queries)
+    if any(lacking):
+        raise UsageError(
+            f"control {name!r} has no scores for {len(lacking[0])} clips and {len(lacking[1])} "
+            "queries of this run; rank the same clips and queries with it"
+        )
+    rows = [queries[query] for query in ranking.query_ids]
+    columns = [clips[clip] for clip in ranking.clip_ids]
     return other.scores[np.ix_(rows, columns)]
 
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
 import logging
-import os
 import time
-import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,20 +17,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from motive.backbones import Backbone, TensorCache, load_backbone
+from motive.backbones import EMBEDDED_MODELS, Backbone, TensorCache, load_backbone
 from motive.clips import Clip, ClipStandard, read_dataset, write_diffsynth_jsonl
 from motive.errors import ClipError, DatasetError, MotiveError, UsageError
+from motive.files import whole_file
 from motive.gradients import Featurizer
 from motive.index import ClipRecord, FeatureRow, FeatureStore, Fingerprint, Manifest
-from motive.index.manifest import DUPLICATE, ERROR, OK, QUERY, TRAIN
-from motive.index.table import write_error
+from motive.index.manifest import OK, QUERY, TRAIN
 from motive.influence import cosine_scores
 from motive.runs.config import RunConfig, config_from, config_yaml, read_config
+from motive.runs.entries import EntrySorter, Progress, clip_of, unusable
 from motive.runs.prepare import PreparedClip, Preparer
 from motive.selection import Selection, majority_vote, parse_top, write_selection_csv
 
 _LOG = logging.getLogger(__name__)
-Progress = Callable[[str, int, int], None]  # stage, done, total
 
 
 def _silent(stage: str, done: int, total: int) -> None:
@@ -47,7 +43,7 @@ class IndexResult:
 
     Attributes:
         clips: Usable clips of the given data, ids in the data's order, duplicates left out.
-        computed: How many features were computed now.
+        computed: How many of their features were computed now.
         reused: How many were already there.
         errors: (source, reason) of every entry that cannot be used.
         duplicates: (source, source of the same clip).
@@ -70,11 +66,13 @@ class Ranking:
         scores: I_mot, float32 "q n".
         clip_ids: n ids, sorted.
         query_ids: q ids, in the order of the query data set.
+        errors: (source, reason) of every query that cannot be used.
     """
 
     scores: np.ndarray
     clip_ids: list[str]
     query_ids: list[str]
+    errors: list[tuple[str, str]] = field(default_factory=list)
 
 
 class Run:
@@ -175,25 +173,18 @@ class Run:
         Raises:
             DatasetError: No usable query, or no training clip indexed yet.
         """
-        if not (self.folder / "index.lance").exists():
+        train_ids = self._indexed() if (self.folder / "index.lance").exists() else []
+        if not train_ids:
             raise DatasetError(f"{self.folder}: no training clips yet; run `motive index` first")
         found = self._featurize(queries, QUERY)
-        train_ids = sorted(
-            {record.clip_id for record in self.manifest.records(TRAIN) if record.status == OK}
-            & (self.features(TRAIN).ids() - set(self.features(TRAIN).errors()))
-        )
-        if not train_ids:
-            raise DatasetError(f"{self.folder}: no training clip has a feature; see `motive index`")
         shared = set(found.clips) & set(train_ids)
         if shared:
             _LOG.warning("%d queries are also training clips; they will rank first", len(shared))
         query_table = self.features(QUERY).load(found.clips)
         train_table = self.features(TRAIN).load(train_ids)
-        ranking = Ranking(
-            cosine_scores(query_table.vectors, train_table.vectors), train_ids, found.clips
-        )
+        scores = cosine_scores(query_table.vectors, train_table.vectors)
+        ranking = Ranking(scores, train_ids, found.clips, found.errors)
         self._write_scores(ranking)
-        self._write_config()
         return ranking
 
     def ranking(self) -> Ranking:
@@ -209,7 +200,8 @@ class Run:
         try:
             table = pq.read_table(path)
         except (pa.ArrowException, OSError) as error:
-            raise MotiveError(f"{path}: damaged ({error}); run `motive rank` again") from None
+            first = str(error).splitlines()[0]
+            raise MotiveError(f"{path}: damaged ({first}); run `motive rank` again") from None
         stored = (table.schema.metadata or {}).get(b"motive.fingerprint", b"{}").decode()
         self.fingerprint.require_same(Fingerprint.from_json(stored), str(path))
         queries = [name for name in table.column_names if name != "clip_id"]
@@ -224,30 +216,37 @@ class Run:
             percentile: τ_q's percentile; default the one that `top` implies.
         """
         ranking = self.ranking()
+        added = set(self._indexed()) - set(ranking.clip_ids)
+        if added:
+            _LOG.warning(
+                "%d clips were indexed after the ranking; run `motive rank` again to include them",
+                len(added),
+            )
         count = parse_top(top, len(ranking.clip_ids))
         selection = majority_vote(
             ranking.scores, ranking.clip_ids, ranking.query_ids, count, percentile
         )
         records = self.records(TRAIN)
         facts = {
-            name: {"source": r.source, "caption": r.caption, "label": r.label or ""}
+            name: {
+                "source": r.source,
+                "start": f"{r.start:g}" if r.start else "",
+                "end": "" if r.end is None else f"{r.end:g}",
+                "caption": r.caption,
+                "label": r.label or "",
+            }
             for name, r in records.items()
         }
-        try:
-            write_selection_csv(self.folder / "selection.csv", selection, facts)
-            chosen = [clip_of(records[choice.clip_id]) for choice in selection.choices]
-            write_diffsynth_jsonl(self.folder / "selection.jsonl", chosen)
-        except OSError as error:
-            raise write_error(self.folder, error) from error
+        write_selection_csv(self.folder / "selection.csv", selection, facts)
+        chosen = [clip_of(records[choice.clip_id]) for choice in selection.choices]
+        _warn_of_spans(chosen)
+        write_diffsynth_jsonl(self.folder / "selection.jsonl", chosen)
+        self._write_config(selection={"top": str(top), "percentile": percentile})
         return selection
 
     def records(self, role: str) -> dict[str, ClipRecord]:
-        """Usable clips by id."""
-        found: dict[str, ClipRecord] = {}
-        for record in self.manifest.records(role):
-            if record.status == OK:
-                found.setdefault(record.clip_id, record)
-        return found
+        """Usable clips by id, each as last recorded (a file may have moved, or be gone by now)."""
+        return {r.clip_id: r for r in self.manifest.history(role) if r.status == OK}
 
     # -- the work ----------------------------------------------------------------------------
 
@@ -256,96 +255,49 @@ class Run:
         listed = isinstance(data, str | Path)
         clips = read_dataset(data) if isinstance(data, str | Path) else list(data)
         if not clips:
-            raise DatasetError(f"{data}: no clips in it")
+            raise DatasetError(f"no {role} clips given")
         store = self.features(role)  # refuses another fingerprint before any work is done
         self._write_config(**({_data_key(role): str(Path(str(data)).resolve())} if listed else {}))
-        usable, errors, duplicates = self._prepare_all(clips, role)
         known, failed = store.ids(), store.errors()
-        missing = [clip for clip in usable if clip.id not in known]
+        entries = EntrySorter(self.manifest, self.preparer, known).sort(clips, role, self.progress)
+        self.backbone.release_encoders()
+        missing = [record for name, record in entries.usable.items() if name not in known]
         failed |= self._compute(missing, store)
-        errors += [(clip.source, failed[clip.id]) for clip in usable if clip.id in failed]
-        good = [clip.id for clip in usable if clip.id not in failed]
+        good = [name for name in entries.usable if name not in failed]
+        errors = entries.errors + [
+            (record.source, f"{record.source}: {failed[name]}")
+            for name, record in entries.usable.items()
+            if name in failed
+        ]
         if not good:
-            first = f"; first: {errors[0][1]}" if errors else ""
             raise DatasetError(
-                f"{data if listed else role}: none of {len(clips)} clips is usable{first}"
+                f"{data if listed else role + ' clips'}: none of {len(clips)} is usable; "
+                f"first: {errors[0][1]}"
             )
+        computed = sum(record.clip_id not in failed for record in missing)
+        seconds = time.perf_counter() - began
         return IndexResult(
-            good,
-            len(missing),
-            len(usable) - len(missing),
-            errors,
-            duplicates,
-            time.perf_counter() - began,
+            good, computed, len(good) - computed, errors, entries.duplicates, seconds
         )
 
-    def _prepare_all(
-        self, clips: list[Clip], role: str
-    ) -> tuple[list[Clip], list[tuple[str, str]], list[tuple[str, str]]]:
-        """Record every entry; returns usable clips, errors and duplicates."""
-        recorded = self.manifest.keys()
-        usable: dict[str, Clip] = {}
-        errors: list[tuple[str, str]] = []
-        duplicates: list[tuple[str, str]] = []
-        for done, clip in enumerate(clips, start=1):
-            record = self._record(clip, role, usable, recorded)
-            if record.key not in recorded or recorded[record.key] != record.status:
-                self.manifest.append(record)
-                recorded[record.key] = record.status
-            if record.status == OK:
-                usable[record.clip_id] = clip
-            elif record.status == DUPLICATE:
-                duplicates.append((clip.source, usable[record.clip_id].source))
-            else:
-                errors.append((clip.source, record.error or ""))
-                _LOG.warning("%s", record.error)
-            self.progress(f"preparing {role} clips", done, len(clips))
-        self.manifest.table.compact()
-        if "backbone" in self.__dict__:
-            self.backbone.release_encoders()
-        return list(usable.values()), errors, duplicates
-
-    def _record(
-        self,
-        clip: Clip,
-        role: str,
-        usable: dict[str, Clip],
-        recorded: dict[tuple[str, str, str], str],
-    ) -> ClipRecord:
-        base = ClipRecord(
-            role, "", OK, str(Path(clip.source).absolute()), clip.caption, clip.label,
-            clip.start, clip.end,
-        )  # fmt: skip
-        try:
-            base = dataclasses.replace(base, clip_id=clip.id)
-            if clip.id in usable:
-                same = usable[clip.id].source
-                return dataclasses.replace(
-                    base, status=DUPLICATE, error=f"{clip.source}: same clip and caption as {same}"
-                )
-            if recorded.get(base.key) == OK:
-                return base
-            facts = self.preparer.prepare(clip).facts
-        except ClipError as error:
-            return dataclasses.replace(
-                base, clip_id=base.clip_id or _unreadable_id(clip), status=ERROR, error=str(error)
-            )
-        except OSError as error:
-            raise write_error(self.cache.folder, error) from error
-        return dataclasses.replace(
-            base,
-            **{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()},
-        )
+    def _indexed(self) -> list[str]:
+        """Sorted ids of the training clips that can be scored."""
+        store = self.features(TRAIN)
+        recorded = {r.clip_id for r in self.manifest.records(TRAIN) if r.status == OK}
+        waiting = len(recorded - store.ids())
+        if waiting:
+            _LOG.warning("%d clips have no feature yet; run `motive index` to finish them", waiting)
+        return sorted(recorded & (store.ids() - set(store.errors())))
 
     @cached_property
     def preparer(self) -> Preparer:
         """Latents, motion weights and embeddings of clips, through the cache."""
         return Preparer(self.backbone, self.standard, self.config.motion(), self.cache)
 
-    def _compute(self, clips: list[Clip], store: FeatureStore) -> dict[str, str]:
+    def _compute(self, records: list[ClipRecord], store: FeatureStore) -> dict[str, str]:
         """Features of clips not yet stored, one atomic row each; returns the failures."""
         failed: dict[str, str] = {}
-        if not clips:
+        if not records:
             return failed
         featurizer = Featurizer(
             self.backbone,
@@ -357,33 +309,39 @@ class Run:
         with ExitStack() as stack:
             stack.callback(store.table.compact)
             stack.enter_context(featurizer.ready())
-            for done, clip in enumerate(clips, start=1):
-                row = self._feature_row(featurizer, clip)
-                if row.error is not None:
-                    failed[clip.id] = row.error
-                    _LOG.warning("%s", row.error)
-                store.append([row])
-                self.progress("computing gradients", done, len(clips))
+            for done, record in enumerate(records, start=1):
+                try:
+                    prepared = self.preparer.prepare(clip_of(record))
+                except ClipError as error:
+                    # Readable a moment ago: an entry to try again, not a property of the clip.
+                    self.manifest.append(unusable(record, str(error)))
+                    failed[record.clip_id] = str(error).removeprefix(f"{record.source}: ")
+                else:
+                    row = self._feature_row(featurizer, record, prepared)
+                    store.append([row])
+                    if row.error is not None:
+                        failed[row.clip_id] = row.error
+                self.progress("computing gradients", done, len(records))
         return failed
 
-    def _feature_row(self, featurizer: Featurizer, clip: Clip) -> FeatureRow:
+    def _feature_row(
+        self, featurizer: Featurizer, record: ClipRecord, prepared: PreparedClip
+    ) -> FeatureRow:
         began = time.perf_counter()
         try:
-            prepared: PreparedClip = self.preparer.prepare(clip)
             feature = featurizer.feature(
                 prepared.latents, prepared.text, prepared.weights, self.standard.frames
             )
         except ClipError as error:
-            text = str(error)
-            text = text if text.startswith(clip.source) else f"{clip.source}: {text}"
-            return FeatureRow(clip.id, error=text)
+            _LOG.info("%s: %s", record.source, error)
+            return FeatureRow(record.clip_id, error=str(error))
         except torch.OutOfMemoryError as error:
             raise MotiveError(
-                f"{clip.source}: out of memory ({str(error).splitlines()[0]:.80}); try "
+                f"{record.source}: out of memory ({str(error).splitlines()[0]:.80}); try "
                 "--checkpointing, --dtype bfloat16, or fewer frames or pixels"
             ) from error
         return FeatureRow(
-            clip.id,
+            record.clip_id,
             feature.vector.numpy(),
             feature.projected_norm,
             feature.gradient_norm,
@@ -399,48 +357,38 @@ class Run:
         table = pa.table(columns).replace_schema_metadata(
             {"motive.fingerprint": self.fingerprint.to_json()}
         )
-        self._replace("scores.parquet", lambda path: pq.write_table(table, path))
+        with whole_file(self.folder / "scores.parquet") as partial:
+            pq.write_table(table, partial)
 
-    def _write_config(self, **data: str) -> None:
-        sections = {
-            name: self.stored[name] for name in ("data", "queries") if name in self.stored
-        } | data
+    def _write_config(self, **sections: Any) -> None:
+        """Write `config.yaml`; sections that are not given stay as they were."""
+        names = ("data", "queries", "selection")
         self.stored |= sections
+        config = self.config
+        if config.model not in EMBEDDED_MODELS and Path(config.model).expanduser().is_dir():
+            # So that the run can be repeated from another working folder.
+            config = config.updated(model=str(Path(config.model).expanduser().resolve()))
         text = config_yaml(
-            self.config,
-            **sections,
+            config,
+            **{name: self.stored[name] for name in names if name in self.stored},
             fingerprint={
                 "digest": self.fingerprint.digest,
                 **json.loads(self.fingerprint.to_json()),
             },
         )
-        self._replace("config.yaml", lambda path: path.write_text(text, "utf-8"))
-
-    def _replace(self, name: str, write: Callable[[Path], object]) -> None:
-        """Write a file beside its place and rename it there."""
-        partial = self.folder / f".{name}.{uuid.uuid4().hex[:8]}"
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write(partial)
-            os.replace(partial, self.folder / name)
-        except OSError as error:
-            raise write_error(self.folder / name, error) from error
-        finally:
-            partial.unlink(missing_ok=True)
+        with whole_file(self.folder / "config.yaml") as partial:
+            partial.write_text(text, "utf-8")
 
 
-def clip_of(record: ClipRecord) -> Clip:
-    """The clip a record was made of."""
-    return Clip(record.source, record.caption, record.start, record.end, record.label)
+def _warn_of_spans(chosen: list[Clip]) -> None:
+    spans = sum(bool(clip.start) or clip.end is not None for clip in chosen)
+    if spans:
+        _LOG.warning(
+            "%d selected clips are spans of longer videos: selection.csv says which, "
+            "selection.jsonl cannot; cut them out before training on it",
+            spans,
+        )
 
 
 def _data_key(role: str) -> str:
     return "data" if role == TRAIN else "queries"
-
-
-def _unreadable_id(clip: Clip) -> str:
-    """A stable id for an entry whose bytes cannot be read."""
-    text = f"{Path(clip.source).absolute()}\0{clip.caption}"
-    return (
-        "unreadable-" + hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=10).hexdigest()
-    )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from motive.errors import UsageError
+from motive.files import whole_file
 from motive.influence import ranks
 
 
@@ -118,7 +117,7 @@ def majority_vote(
     if percentile is not None:
         thresholds = np.percentile(scores, percentile, axis=1)
     elif top == total:
-        thresholds = np.full(len(scores), -np.inf)
+        thresholds = np.nextafter(scores.min(axis=1), -np.inf)  # just below every score
     else:
         thresholds = np.sort(scores, axis=1)[:, total - top - 1]
     votes = (scores > thresholds[:, None]).sum(axis=0)
@@ -167,20 +166,21 @@ def write_selection_csv(
     Args:
         path: File to write.
         selection: What was chosen.
-        facts: Clip id -> source, caption and label.
+        facts: Clip id -> source, start, end (seconds, empty for the whole file), caption, label.
+
+    Raises:
+        MotiveError: The file cannot be written.
     """
     columns = [
-        "rank", "clip_id", "source", "caption", "label", "votes", "mean_rank", "mean_score",
-        "best_query", "best_score", "reason",
+        "rank", "clip_id", "source", "start", "end", "caption", "label", "votes", "mean_rank",
+        "mean_score", "best_query", "best_score", "reason",
     ]  # fmt: skip
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with partial.open("w", newline="", encoding="utf-8", errors="replace") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            for choice in selection.choices:
-                row = {**vars(choice), **facts[choice.clip_id]}
-                writer.writerow({name: row[name] for name in columns})
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with (
+        whole_file(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="replace") as file,
+    ):
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for choice in selection.choices:
+            row = {**vars(choice), **facts[choice.clip_id]}
+            writer.writerow({name: row[name] for name in columns})

@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ import torch
 
 from motive.clips import decode_clip, read_dataset
 from motive.errors import ClipError, DatasetError
+from motive.files import whole_file
 from motive.zoo.nano_loop import ProgressFn, TrainProgress
 from motive.zoo.nano_model import NANO_STANDARD
 
@@ -153,11 +152,5 @@ def _cached(cache: Path | None) -> dict[str, torch.Tensor]:
 
 
 def _write_cache(cache: Path, pixels: torch.Tensor, ids: list[str]) -> None:
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    temporary = cache.with_name(f"{cache.stem}.{os.getpid()}.tmp.npz")
-    try:
-        np.savez(temporary, pixels=pixels.numpy(), ids=np.array(json.dumps(ids)))
-        os.replace(temporary, cache)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    with whole_file(cache) as temporary, open(temporary, "wb") as file:
+        np.savez(file, pixels=pixels.numpy(), ids=np.array(json.dumps(ids)))

@@ -10,10 +10,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from typing import Any
 import torch
 
 from motive.errors import UsageError
+from motive.files import whole_file
 from motive.zoo.nano_muon import Muon, hidden_matrices
 
 logger = logging.getLogger(__name__)
@@ -220,7 +219,7 @@ def run_stage(
             if on_progress is not None:
                 on_progress(TrainProgress(stage.name, stage.step, steps, stage.losses[-1][1]))
         if due or stage.step == steps:
-            save_atomic(stage.state(), checkpoint)
+            save_checkpoint(stage.state(), checkpoint)
             if on_checkpoint is not None and stage.step < steps:
                 stage.swap_average()
                 on_checkpoint()
@@ -235,17 +234,11 @@ def step_generator(seed: int, stage: str, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
-def save_atomic(state: dict[str, Any], path: Path) -> None:
+def save_checkpoint(state: dict[str, Any], path: Path) -> None:
     """Write a checkpoint so that `path` holds the old one or the new one, whole.
 
     Raises:
-        OSError: The disk is full or the folder cannot be written; the old file stays.
+        MotiveError: The disk is full or the folder cannot be written; the old file stays.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
+    with whole_file(path) as temporary:
         torch.save(state, temporary)
-        os.replace(temporary, path)
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()

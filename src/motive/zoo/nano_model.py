@@ -50,7 +50,7 @@ class NanoConfig:
     vocab_size: int = 512
     heads: int = 4
     head_dim: int = 48
-    layers: int = 6
+    layers: int = 4
     ffn_dim: int = 768
 
     def __post_init__(self) -> None:
