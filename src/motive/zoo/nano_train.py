@@ -7,6 +7,7 @@ running the same call again continues where a killed run stopped and ends with t
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import os
 import shutil
@@ -25,6 +26,7 @@ from motive.zoo.nano_data import NanoData, load_clips
 from motive.zoo.nano_denoiser import FlowLoss
 from motive.zoo.nano_loop import ProgressFn, Stage, StageOptions, run_stage
 from motive.zoo.nano_model import (
+    NANO_STANDARD,
     NanoConfig,
     build_wan_nano,
     folder_megabytes,
@@ -274,6 +276,9 @@ def export(pipeline: Any, out: Path, report: TrainReport) -> TrainReport:
     for folder in (fresh, old):
         shutil.rmtree(folder, ignore_errors=True)
     save_wan_nano(pipeline, fresh)
+    # diffusers folders do not say which clips a model was made for; this file does.
+    standard = json.dumps(asdict(NANO_STANDARD))
+    (fresh / "motive.json").write_text(standard + "\n", encoding="utf-8")
     report = replace(report, megabytes=folder_megabytes(fresh))
     (fresh / "README.md").write_text(model_card(report, pipeline), encoding="utf-8")
     if out.exists():
