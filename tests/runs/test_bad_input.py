@@ -367,3 +367,19 @@ def test_a_clip_whose_file_was_replaced_after_ranking_can_still_be_selected(
     square_video(data / "square2.mp4", 9)
     run.index(data)
     assert len(run.select(6).choices) == 6
+
+
+def test_rows_with_unreadable_times_or_no_path_are_errors_that_name_their_row(
+    config, videos, tmp_path
+):
+    data = tmp_path / "clips.csv"
+    good = next(iter(sorted(videos.glob("*.mp4"))))
+    data.write_text(
+        f"video,prompt,start,end\n{good},fine,,\n{good},bad time,abc,\n,no path,,\n", "utf-8"
+    )
+    result = Run(tmp_path / "run", config).index(data)
+    assert len(result.clips) == 1
+    reasons = [reason for _, reason in result.errors]
+    assert "cannot read the times" in reasons[0]
+    assert reasons[1].startswith("row ")
+    assert "no video path" in reasons[1]

@@ -72,7 +72,7 @@ def decode_clip(
     """
     if short not in ("error", "repeat"):
         raise UsageError(f"short={short!r}: must be 'error' or 'repeat'")
-    _check_span(clip)
+    check_span(clip)
     picker = _pick_frames(clip, standard)
     if picker.error is not None and picker.filled < standard.frames:
         raise ClipError(damaged(clip.source, picker.last_time, picker.error))
@@ -273,7 +273,7 @@ def _timed_frames(
         yield _TimedFrame(time, (frame.duration or 0) * tick or interval, frame, damaged_at)
 
 
-def _check_span(clip: Clip) -> None:
+def check_span(clip: Clip) -> None:
     """Raise a `ClipError` unless 0 <= start < end, all finite."""
     raw = clip.extra.get(UNREADABLE_SPAN)
     if raw is not None:

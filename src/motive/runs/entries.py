@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from motive.clips import Clip, file_digest
+from motive.clips.decode import check_span
 from motive.clips.source import check_file
 from motive.errors import ClipError
 from motive.index import ClipRecord, Manifest
@@ -76,18 +77,21 @@ class EntrySorter:
         record = new
         try:
             _check_text(clip)
+            check_span(clip)
             record = self._digests.fill_in(new)
-            clip = clip_of(record)
-            record = dataclasses.replace(record, clip_id=clip.id)
-            if clip.id in entries.usable:
-                first = entries.usable[clip.id].source
+            clip_id = clip_of(record).id
+            record = dataclasses.replace(record, clip_id=clip_id)
+            if clip_id in entries.usable:
+                first = entries.usable[clip_id].source
                 entries.duplicates.append((record.source, first))
                 reason = f"{record.source}: same clip and caption as {first}"
                 return dataclasses.replace(record, status=DUPLICATE, error=reason)
             record = dataclasses.replace(record, **self._facts(record))
         except ClipError as error:
-            entries.errors.append((new.source, str(error)))
-            return unusable(record, str(error))
+            # Without a path only the row can say which entry is meant.
+            reason = str(error) if clip.source else f"row {clip.row}: {error}"
+            entries.errors.append((new.source, reason))
+            return unusable(record, reason)
         entries.usable[record.clip_id] = record
         return record
 
