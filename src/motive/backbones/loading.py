@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from importlib import resources
@@ -14,6 +15,7 @@ from motive.backbones.protocol import Backbone
 from motive.backbones.wan import WanBackbone
 from motive.errors import ModelError, UsageError
 
+_LOG = logging.getLogger(__name__)
 _FAMILIES: dict[str, Callable[..., Backbone]] = {"WanPipeline": WanBackbone}
 EMBEDDED_MODELS = {"wan-nano": "zoo/assets/wan-nano"}  # name -> folder inside the package
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -72,6 +74,7 @@ def _resolve(model: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    _LOG.warning("%s: no local folder; asking the hub for it (large models take a while)", model)
     try:
         return Path(
             snapshot_download(
