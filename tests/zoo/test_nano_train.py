@@ -59,11 +59,11 @@ def weights(folder):
 def test_a_report_and_a_loadable_folder_come_out(uninterrupted):
     report, seen = uninterrupted
     pipeline, _ = weights(report.folder)
-    assert (report.clips, report.vae_steps, report.steps) == (3, 3, 3)
+    assert (report.clips, report.vae_steps, report.decoder_steps, report.steps) == (3, 3, 3, 3)
     assert report.losses[-1][0] == 3
     assert all(math.isfinite(loss) for _, loss in report.losses + report.vae_losses)
     assert 0.1 < report.megabytes < 22
-    assert {p.stage for p in seen} == {"clips", "vae", "latents", "transformer"}
+    assert {p.stage for p in seen} == {"clips", "vae", "decoder", "latents", "transformer"}
     assert any(value != 0.0 for value in pipeline.vae.config.latents_mean)
     assert all(value > 0.0 for value in pipeline.vae.config.latents_std)
     card = (report.folder / "README.md").read_text()
@@ -87,7 +87,7 @@ def test_latent_statistics_make_the_latents_standard(uninterrupted, clips):
     torch.testing.assert_close(latents.std(dim=(0, 2, 3, 4)), torch.ones(16), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("stage", ["vae", "transformer"])
+@pytest.mark.parametrize("stage", ["vae", "decoder", "transformer"])
 def test_a_killed_run_continues_to_the_same_weights_bit_for_bit(
     clips, tmp_path, uninterrupted, stage
 ):

@@ -46,10 +46,11 @@ video = pipe(
 
 - Data: {clips} captioned clips of 17 frames, 64x64 pixels, 16 frames per second, each also seen
   in a mirror (left and right exchanged in its caption).
-- Autoencoder: {vae_steps} steps, last loss {vae_loss:.4f}; reconstruction {psnr:.1f} dB.
+- Autoencoder: {vae_steps} steps, last loss {vae_loss:.4f}, then its decoder alone for
+  {decoder_steps} steps, last loss {decoder_loss:.4f}; reconstruction {psnr:.1f} dB.
 - Transformer and text encoder, together: {steps} steps, rectified flow, uniform noise levels
   shifted by 3, 10 % empty captions; last loss {loss:.4f}. The weights are a moving average.
-- float32, AdamW, CPU.
+- float32 on a CPU; Muon for hidden matrices, AdamW for the rest.
 
 ## Limits
 
@@ -82,6 +83,8 @@ def model_card(report: TrainReport, pipeline: Any) -> str:
         clips=report.clips,
         vae_steps=report.vae_steps,
         vae_loss=_recent(report.vae_losses),
+        decoder_steps=report.decoder_steps,
+        decoder_loss=_recent(report.decoder_losses),
         psnr=report.psnr,
         steps=report.steps,
         loss=_recent(report.losses),

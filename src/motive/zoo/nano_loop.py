@@ -33,7 +33,7 @@ class TrainProgress:
     """What a progress callback is told.
 
     Attributes:
-        stage: "clips", "vae", "latents" or "transformer".
+        stage: "clips", "vae", "decoder", "latents" or "transformer".
         step: Units done (clips or optimisation steps).
         steps: Units in this stage.
         loss: Recent training loss; NaN where there is none.

@@ -159,6 +159,8 @@ def save_wan_nano(pipeline: Any, folder: Path) -> None:
         folder: Target; created if missing.
     """
     pipeline.save_pretrained(folder, safe_serialization=True)
+    for weights in folder.rglob("*.safetensors"):
+        weights.chmod(0o644)  # the writer leaves them to their owner alone
     # transformers 5 has one T5 tokenizer class and writes the short name, which older releases
     # take for the sentencepiece one; the long name, as in the Wan folders, loads in both.
     _edit_json(folder / "model_index.json", {"tokenizer": ["transformers", "T5TokenizerFast"]})

@@ -56,8 +56,10 @@ class TrainReport:
         clips: Clips trained on.
         unreadable: One line per clip that could not be used.
         vae_steps: Autoencoder steps done.
+        decoder_steps: Steps of the decoder alone done.
         steps: Transformer steps done.
         vae_losses: (step, mean loss) of the autoencoder, every 10 steps.
+        decoder_losses: (step, mean loss) of the decoder alone, every 10 steps.
         losses: (step, mean loss) of the transformer, every 10 steps.
         psnr: Reconstruction of the first clips by the autoencoder, dB.
         parameters: Number of parameters per model.
@@ -69,8 +71,10 @@ class TrainReport:
     clips: int
     unreadable: tuple[str, ...]
     vae_steps: int
+    decoder_steps: int
     steps: int
     vae_losses: list[tuple[int, float]]
+    decoder_losses: list[tuple[int, float]]
     losses: list[tuple[int, float]]
     psnr: float
     parameters: dict[str, int]
@@ -100,7 +104,7 @@ def train_wan_nano(
     Args:
         data: Folder or list of captioned clips.
         out: The exported folder; replaced whole at every export.
-        vae_steps: Steps of the autoencoder.
+        vae_steps: Steps of the autoencoder, and then as many of its decoder alone.
         steps: Steps of the transformer and text encoder.
         batch_size: Clips per transformer step.
         seed: Seed of the weights and of everything random in training.
@@ -125,13 +129,13 @@ def train_wan_nano(
         clips = load_clips(data, work / "clips.npz", on_progress)
         pipeline = build_wan_nano(clips.captions, seed, config)
         key = _run_key(clips, config, seed)
-        vae_stage = train_vae(
+        vae_stage, decoder_stage = train_vae(
             pipeline,
             clips,
             vae_options(vae_steps, checkpoint_seconds),
             seed=seed,
             key=key,
-            checkpoint=work / "vae.pt",
+            work=work,
             on_progress=on_progress,
         )
         psnr = reconstruction_psnr(pipeline.vae, clips, slice(0, _PSNR_CLIPS))
@@ -142,8 +146,10 @@ def train_wan_nano(
                 clips=len(clips),
                 unreadable=clips.unreadable,
                 vae_steps=vae_stage.step,
+                decoder_steps=decoder_stage.step,
                 steps=stage.step,
                 vae_losses=vae_stage.losses,
+                decoder_losses=decoder_stage.losses,
                 losses=stage.losses,
                 psnr=psnr,
                 parameters=parameter_counts(pipeline),
@@ -186,26 +192,31 @@ def train_vae(
     *,
     seed: int,
     key: str,
-    checkpoint: Path,
+    work: Path,
     on_progress: ProgressFn | None = None,
-) -> Stage:
-    """Train the pipeline's autoencoder; leaves it in evaluation mode with averaged weights.
+) -> tuple[Stage, Stage]:
+    """Train the pipeline's autoencoder, then its decoder alone, which costs a third less a step.
 
     Args:
-        pipeline: Holds the autoencoder.
+        pipeline: Holds the autoencoder; it keeps the averaged weights.
         clips: Training clips.
-        options: Steps, rates, checkpoints.
+        options: Steps, rates, checkpoints of each of the two stages.
         seed: Seed of everything random.
-        key: Identity of the run, for the checkpoint.
-        checkpoint: File to continue from and to write.
+        key: Identity of the run, for the checkpoints.
+        work: Folder of the checkpoints.
         on_progress: Called every 10 steps.
 
     Returns:
-        The finished stage, with its loss curve.
+        The two finished stages, with their loss curves.
     """
-    stage = Stage("vae", [pipeline.vae], options, seed, f"{key} {_repeatable(options)}")
-    run_stage(stage, VaeLoss(pipeline.vae, clips, _VAE_BATCH), checkpoint, on_progress=on_progress)
-    return stage
+    vae = pipeline.vae
+    key = f"{key} {_repeatable(options)}"
+    both = Stage("vae", [vae], options, seed, key)
+    run_stage(both, VaeLoss(vae, clips, _VAE_BATCH), work / "vae.pt", on_progress=on_progress)
+    alone = Stage("decoder", [vae.post_quant_conv, vae.decoder], options, seed, key)
+    loss = VaeLoss(vae, clips, _VAE_BATCH, frozen_encoder=True)
+    run_stage(alone, loss, work / "decoder.pt", on_progress=on_progress)
+    return both, alone
 
 
 def train_denoiser(

@@ -110,17 +110,22 @@ class VaeLoss:
         vae: The autoencoder being trained.
         data: The clips.
         batch_size: Whole clips per step; a step on short spans takes more, for the same cost.
+        frozen_encoder: Train the decoder alone: what clips are encoded to no longer changes.
     """
 
-    def __init__(self, vae: Any, data: NanoData, batch_size: int) -> None:
+    def __init__(
+        self, vae: Any, data: NanoData, batch_size: int, *, frozen_encoder: bool = False
+    ) -> None:
         self.vae = vae
         self.data = data
         self.batch_size = batch_size
+        self.frozen_encoder = frozen_encoder
 
     def __call__(self, generator: torch.Generator) -> torch.Tensor:
         """Loss of one step, every random choice drawn from `generator`."""
         video = self._batch(generator)
-        mean, log_variance = encode_whole(self.vae, video).chunk(2, dim=1)
+        with torch.set_grad_enabled(not self.frozen_encoder):
+            mean, log_variance = encode_whole(self.vae, video).chunk(2, dim=1)
         log_variance = log_variance.clamp(-30.0, 20.0)  # as diffusers' posterior does
         noise = torch.randn(mean.shape, generator=generator)
         output = decode_whole(self.vae, mean + torch.exp(0.5 * log_variance) * noise)
