@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("projection_quality", "projection_speed", "gradient_overhead", "demo")
+ORDER = ("projection_quality", "projection_speed", "gradient_overhead", "demo", "motion_retrieval")
 
 
 def main() -> None:
