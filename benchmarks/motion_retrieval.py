@@ -2,7 +2,7 @@
 
 The control that matters most: *frozen* clips. The first frame is repeated, so nothing moves, but
 the loss is weighted by the moving clip's mask. What this ranking finds comes from where the mask
-lies, not from motion. Run `motive demo` first; its features are reused.
+lies, not from motion. The features of `motive demo` are reused (it is run if it never was).
 
     python benchmarks/motion_retrieval.py --run runs/demo
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from measuring import save
+from motive.cli.main import main as motive
 from motive.clips import decode_clip
 from motive.gradients import Featurizer
 from motive.index.manifest import QUERY, TRAIN, ClipRecord
@@ -47,7 +48,10 @@ def main() -> None:
     """Measure and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/demo"))
-    run = Run(parser.parse_args().run)
+    folder = parser.parse_args().run
+    if not (folder / "scores.parquet").exists() and motive(["demo", "--out", str(folder)]):
+        raise SystemExit("the demo failed; see above")
+    run = Run(folder)
     ranking = run.ranking()
     unmasked = Run(run.folder / "without-mask", cache=run.cache.folder).ranking()
     rankings = {
