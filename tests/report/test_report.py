@@ -346,6 +346,25 @@ def test_an_unlabelled_run_with_one_query_and_no_selection_has_a_page(clips, tmp
     assert "Ground truth" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("lowest", "says"), [(-0.2, "Push away from it"), (0.05, "Push least toward it")]
+)
+def test_the_lowest_scores_push_away_only_if_they_are_negative(clips, tmp_path, lowest, says):
+    bare = [replace(clip, label=None) for clip in clips[:3]]
+    query = QueryReport(
+        bare[0],
+        [ScoredClip(bare[1], 0.3, 1)],
+        [ScoredClip(bare[2], lowest, 2)],
+        np.array([0.3, lowest]),
+    )
+    page = build_report(
+        report_data(clips, queries=[query], selection=[], comparison=None), tmp_path / "r"
+    )
+    text = page.read_text("utf-8")
+    assert says in text
+    assert ("Push away from it" in text) == (lowest < 0)
+
+
 def test_text_colours_reach_contrast_aa_in_light_and_dark():
     css = (Path(__file__).parents[2] / "src/motive/report/templates/style.css").read_text("utf-8")
     light, dark = (
