@@ -84,3 +84,18 @@ def command_line() -> str:
     import shlex
 
     return shlex.join(["motive", *sys.argv[1:]])
+
+
+def named_values(given: list[str] | None, flag: str, example: str) -> list[tuple[str, str]]:
+    """NAME=VALUE arguments as (name, value).
+
+    Raises:
+        UsageError: One is not of that form.
+    """
+    pairs = []
+    for text in given or []:
+        name, _, value = text.partition("=")
+        if not (name and value):
+            raise UsageError(f"{flag} {text}: write NAME=VALUE, for example {example}")
+        pairs.append((name, value))
+    return pairs

@@ -39,12 +39,6 @@ def bouncing_height(times: Array, height: float, speed: float, restitution: floa
     return out
 
 
-def braked_distance(times: Array, speed: float, deceleration: float) -> Array:
-    """Distance travelled under constant friction until the body stands still."""
-    moving = np.minimum(times, speed / max(deceleration, 1e-9))
-    return speed * moving - 0.5 * deceleration * moving**2
-
-
 def rising_height(times: Array, terminal: float, response: float) -> Array:
     """Rise of a buoyant body from rest towards its terminal speed with linear drag."""
     return terminal * (times - response * (1.0 - np.exp(-times / response)))
@@ -109,6 +103,13 @@ def axis_turn(axis: int, angle: Array) -> Array:
     out[:, axis] = np.sin(0.5 * angle)
     out[:, 3] = np.cos(0.5 * angle)
     return out
+
+
+def turn_points(turns: Array, points: Array) -> Array:
+    """Rotate points "n 3" by every quaternion "f 4"; returns "f n 3"."""
+    axis, real = turns[:, None, :3], turns[:, None, 3:]
+    once = 2.0 * np.cross(axis, points[None])
+    return points[None] + real * once + np.cross(axis, once)
 
 
 def compose(first: Array, second: Array) -> Array:

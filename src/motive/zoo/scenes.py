@@ -1,24 +1,18 @@
-"""What a MotionZoo clip shows: factors drawn independently of the motion, then its moving parts.
-
-Invariant: `draw_factors` consumes the same random numbers whatever the motion is, so colour,
-pattern, place, size, speed, direction, light and camera say nothing about the label. Only the
-solid depends on it, and only where physics does: a cube does not roll, a ball does not slide.
-"""
+"""What a MotionZoo clip shows: the body, the things around it, light and camera."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from motive.zoo import physics
-from motive.zoo.motions import SPEEDS, Factors, Part, simulate
+from motive.zoo.camera import Camera, aimed_camera
+from motive.zoo.factors import Factors
+from motive.zoo.motions import RADIUS, Deformation, Part, simulate
 from motive.zoo.physics import Array
-from motive.zoo.shading import ACCENTS, COLOURS, FLOORS, PATTERNS, WALLS, bake_texture
-from motive.zoo.shapes import SHAPES
-
-_POSSIBLE_SHAPES = {"roll": ("ball", "cylinder"), "slide": ("cube", "cylinder")}
-_CAMERA_DISTANCE = 5.6
+from motive.zoo.shading import COLOURS, FLOORS, WALLS, Rgb, bake_texture
+from motive.zoo.shapes import Surface, solid
 
 
 @dataclass(frozen=True)
@@ -31,48 +25,37 @@ class Scene:
         wall: sRGB of the wall.
         light: Direction in which the light travels, "3".
         light_colour: Linear RGB radiance, "3".
-        camera: Camera poses (x, y, z, qx, qy, qz, qw), "f 7".
+        camera: The camera in every frame.
     """
 
     parts: list[Part]
-    floor: tuple[float, float, float]
-    wall: tuple[float, float, float]
+    floor: Rgb
+    wall: Rgb
     light: Array
     light_colour: Array
-    camera: Array
+    camera: Camera
+
+    def body_centres(self) -> Array:
+        """Mean place of the body, over its fragments if it has burst, "f 3"."""
+        return body_centres(self.parts)
 
 
-def draw_factors(rng: np.random.Generator, motion: str) -> Factors:
-    """Draw a clip's factors; all but the solid ignore `motion` (see the module's invariant)."""
-    solids = _POSSIBLE_SHAPES.get(motion, SHAPES)
-    pan = rng.random()
-    return Factors(
-        shape=solids[int(rng.random() * len(solids))],
-        colour=str(rng.choice(list(COLOURS))),
-        accent=str(rng.choice(list(ACCENTS))),
-        pattern=str(rng.choice(PATTERNS)),
-        floor=str(rng.choice(list(FLOORS))),
-        background=str(rng.choice(list(WALLS))),
-        size=float(rng.uniform(0.40, 0.52)),
-        x=float(rng.uniform(-0.65, 0.65)),
-        depth=float(rng.uniform(-0.3, 0.6)),
-        speed=str(rng.choice(list(SPEEDS))),
-        direction=str(rng.choice(["left", "right"])),
-        yaw=float(rng.uniform(-40.0, 40.0)),
-        light_x=float(rng.uniform(-0.8, 0.8)),
-        light_depth=float(rng.uniform(0.3, 0.85)),
-        warmth=float(rng.uniform(-1.0, 1.0)),
-        camera="static" if pan < 0.85 else ("pan left" if pan < 0.925 else "pan right"),
-        aim_x=float(rng.uniform(-0.2, 0.2)),
-        aim_z=float(rng.uniform(-0.1, 0.1)),
-        variant=(rng.random(), rng.random(), rng.random(), rng.random()),
-    )
+def body_centres(parts: list[Part]) -> Array:
+    """Mean place of the body among `parts`, "f 3"."""
+    mean: Array = np.mean([part.positions for part in parts if part.is_body], axis=0)
+    return mean
 
 
 def build_scene(
-    motion: str, factors: Factors, rng: np.random.Generator, *, frames: int, fps: float
+    motion: str,
+    factors: Factors,
+    rng: np.random.Generator,
+    *,
+    frames: int,
+    fps: float,
+    frozen: bool = False,
 ) -> Scene:
-    """Simulate a motion.
+    """Simulate a clip.
 
     Args:
         motion: One of `MOTIONS`.
@@ -80,30 +63,57 @@ def build_scene(
         rng: The clip's generator, for fragments.
         frames: Number of frames.
         fps: Frames per second.
+        frozen: Keep everything but the camera as it is in the first frame.
 
     Returns:
         The scene with poses on every frame.
     """
     times = np.arange(frames) / fps
     texture = bake_texture(factors.shape, factors.pattern, factors.colour, factors.accent)
+    parts = simulate(motion, factors, times, texture, rng) + _distractors(factors, times)
+    if frozen:
+        parts = [_first_frame(part) for part in parts]
     light = np.array([factors.light_x, factors.light_depth, -1.0])
     warm = factors.warmth
     return Scene(
-        parts=simulate(motion, factors, times, texture, rng),
+        parts=parts,
         floor=FLOORS[factors.floor],
         wall=WALLS[factors.background],
         light=light / np.linalg.norm(light),
         light_colour=np.array([1.0 + 0.06 * warm, 1.0, 1.0 - 0.08 * warm]) * 0.85,
-        camera=_camera(factors, times),
+        camera=aimed_camera(factors, times, body_centres(parts)),
     )
 
 
-def _camera(factors: Factors, times: Array) -> Array:
-    """A camera in front of the stage; a pan turns it by 5 degrees a second."""
-    pan = {"static": 0.0, "pan left": 1.0, "pan right": -1.0}[factors.camera]
-    yaw = np.radians(pan * 5.0) * (times - times.mean())
-    tilt = np.full_like(times, np.radians(90.0 - 3.6))
-    out = np.empty((times.size, 7))
-    out[:, :3] = (factors.aim_x, -_CAMERA_DISTANCE, 1.5 + factors.aim_z)
-    out[:, 3:] = physics.compose(physics.axis_turn(2, yaw), physics.axis_turn(0, tilt))
-    return out
+def _distractors(factors: Factors, times: Array) -> list[Part]:
+    """The other solids, upright on the floor behind the body."""
+    frame = 2.0 * RADIUS / factors.apparent
+    view = np.radians(factors.azimuth)
+    right = np.array([np.cos(view), np.sin(view), 0.0])
+    away = np.array([-np.sin(view), np.cos(view), 0.0])
+    progress = (times - times.mean()) / max(float(times[-1]), 1.0)
+    parts = []
+    for thing in factors.distractors:
+        rest = solid(thing.shape)
+        surface = Surface(rest.vertices * thing.radius, rest.normals, rest.uvs, rest.triangles)
+        along = (thing.across + thing.drift * progress)[:, None] * frame
+        place = right * along + away * thing.behind
+        place[:, 2] = -surface.vertices[:, 2].min()
+        turns = np.broadcast_to(physics.axis_turn(2, np.array([view + 0.4])), (times.size, 4))
+        parts.append(Part(surface, place, turns, colour=COLOURS[thing.colour], name="distractor"))
+    return parts
+
+
+def _first_frame(part: Part) -> Part:
+    """The part standing as it is in the first frame."""
+    load = part.deformation
+    if load is not None:
+        load = Deformation(
+            load.axis, np.full_like(load.ratios, load.ratios[0]), load.bulges * 0 + load.bulges[0]
+        )
+    return replace(
+        part,
+        positions=np.broadcast_to(part.positions[0], part.positions.shape),
+        turns=np.broadcast_to(part.turns[0], part.turns.shape),
+        deformation=load,
+    )

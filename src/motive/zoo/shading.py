@@ -1,7 +1,7 @@
 """Colours and textures of MotionZoo.
 
-Every pattern varies around the vertical axis, so that a turn of the body is always visible; no
-pattern belongs to one motion.
+Every pattern is coarse and changes under a turn about any coordinate axis of the body, so that
+spinning and rolling show at 20 px; no pattern belongs to one motion.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WALLS: dict[str, Rgb] = {
     "lilac": (0.83, 0.78, 0.93),
     "slate": (0.42, 0.47, 0.54),
 }
-PATTERNS: tuple[str, ...] = ("striped", "checkered", "dotted", "two-tone", "swirled")
+PATTERNS: tuple[str, ...] = ("striped", "checkered", "dotted", "two-tone")
 
 _TILE = 48  # texels along a face: twice what a body covers in a 128 px frame
 
@@ -76,15 +76,30 @@ def bake_texture(shape: str, pattern: str, colour: str, accent: str) -> NDArray[
 
 def _pattern(name: str, cube: NDArray[np.float64], body: NDArray[np.float64]) -> NDArray[np.bool_]:
     """True where the main colour shows; `cube` and `body` are the same points, "n 3"."""
-    turn = np.arctan2(body[:, 1], body[:, 0]) / (2.0 * np.pi)
-    if name == "striped":
-        return np.floor(turn * 8.0 + 0.5).astype(int) % 2 == 0
-    if name == "swirled":
-        return np.floor(turn * 6.0 + body[:, 2] * 1.1).astype(int) % 2 == 0
-    if name == "checkered":
-        return (np.floor(turn * 8.0) + np.floor(body[:, 2] * 1.9)).astype(int) % 2 == 0
-    if name == "two-tone":
-        return np.abs(turn) > 0.25  # halves split where the camera looks
-    # Dots on a diagonal lattice of every cube face.
-    flat = np.sort(np.abs(np.abs(np.clip(cube, -1, 1)) - 0.5), axis=1)
-    return np.hypot(flat[:, 0], flat[:, 1]) > 0.30
+    if name == "striped":  # four wide sectors around the body's axis
+        turn = np.arctan2(body[:, 1], body[:, 0]) / (2.0 * np.pi)
+        return np.floor(turn * 4.0 + 0.5).astype(int) % 2 == 0
+    if name == "checkered":  # the eight octants
+        return np.signbit(body).sum(axis=1) % 2 == 0
+    if name == "two-tone":  # a leaning cut: no spin or roll keeps it, no side hides the main colour
+        return body[:, 0] + 0.6 * body[:, 1] + 0.6 * body[:, 2] > -0.2
+    # One large dot on every side.
+    flat = np.sort(np.abs(np.clip(cube, -1.0, 1.0)), axis=1)
+    return np.hypot(flat[:, 0], flat[:, 1]) > 0.52
+
+
+def bake_tiles(colour: Rgb, tiles: tuple[int, int], contrast: float) -> NDArray[np.uint8]:
+    """Texture of a tiled floor or a panelled wall.
+
+    Args:
+        colour: Mean sRGB colour.
+        tiles: Rows and columns; one row makes vertical panels.
+        contrast: Relative difference between neighbours; it lets a moving camera be seen.
+
+    Returns:
+        RGB image, "8*rows 8*columns 3", uint8 sRGB.
+    """
+    row, column = np.meshgrid(np.arange(tiles[0]), np.arange(tiles[1]), indexing="ij")
+    shade = 1.0 - contrast * ((row + column) % 2)
+    image = np.kron(shade, np.ones((8, 8)))[..., None] * np.array(colour)
+    return (image * 255.0 + 0.5).astype(np.uint8)

@@ -8,15 +8,19 @@ the inside) and need no seams. Lengths are in units of the body's radius.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-SHAPES: tuple[str, ...] = ("ball", "cube", "cylinder")
+SHAPES: tuple[str, ...] = ("ball", "cube", "cylinder", "capsule")
 INSIDE_TILE = 6  # atlas tile of surfaces that only a fracture exposes
 ATLAS_TILES = 8  # a power of two keeps the tile borders on texel borders
+
+_CYLINDER = (0.74, 0.88)  # radius, half length: long enough to tell how it lies
+_CAPSULE = (0.68, 0.40, 0.35)  # radius, half length of the belt, half width of its source zone
 
 # (axis, sign) of the six faces; the order is the order of the atlas tiles.
 _FACES = tuple((axis, sign) for axis in range(3) for sign in (1.0, -1.0))
@@ -43,19 +47,26 @@ def warp_cube(shape: str, points: Array) -> Array:
     """Map points of the cube [-1, 1]^3 ("n 3") into the solid `shape` of radius about 1."""
     if shape == "cube":
         return points * 0.82
+    if shape == "cylinder":
+        radius, half = _CYLINDER
+        reach = np.abs(points[:, :2]).max(axis=1, keepdims=True)
+        length = np.linalg.norm(points[:, :2], axis=1, keepdims=True)
+        disc = points[:, :2] * (reach / np.maximum(length, 1e-9)) * radius
+        return np.concatenate([disc, points[:, 2:] * half], axis=1)
+    ball = _unit_ball(points)
     if shape == "ball":
-        reach = np.abs(points).max(axis=1, keepdims=True)
-        length = np.linalg.norm(points, axis=1, keepdims=True)
-        return points * (reach / np.maximum(length, 1e-9))
-    reach = np.abs(points[:, :2]).max(axis=1, keepdims=True)
-    length = np.linalg.norm(points[:, :2], axis=1, keepdims=True)
-    disc = points[:, :2] * (reach / np.maximum(length, 1e-9)) * 0.85
-    return np.concatenate([disc, points[:, 2:] * 0.85], axis=1)
+        return ball
+    # A ball drawn out: the zone around its equator becomes the belt of the capsule.
+    radius, half, zone = _CAPSULE
+    out = ball * radius
+    out[:, 2] += half * np.clip(ball[:, 2] / zone, -1.0, 1.0)
+    return out
 
 
-def half_height(shape: str) -> float:
-    """Distance from the centre of an upright body to its base, in radii."""
-    return {"ball": 1.0, "cube": 0.82, "cylinder": 0.85}[shape]
+def _unit_ball(points: Array) -> Array:
+    reach = np.abs(points).max(axis=1, keepdims=True)
+    length = np.linalg.norm(points, axis=1, keepdims=True)
+    return points * (reach / np.maximum(length, 1e-9))
 
 
 def face_points(face: int, s: Array, t: Array) -> Array:
@@ -69,6 +80,7 @@ def face_points(face: int, s: Array, t: Array) -> Array:
     return points
 
 
+@lru_cache(maxsize=16)
 def solid(shape: str, resolution: int = 10) -> Surface:
     """The whole body: six patches of `resolution` x `resolution` quads."""
     return _box_surface(shape, np.array([[-1.0, 1.0]] * 3), resolution)
@@ -121,13 +133,11 @@ def deform(surface: Surface, axis: int, ratio: float, bulge: float) -> Surface:
         The deformed surface; atlas coordinates move with the material.
     """
     reach = np.abs(surface.vertices[:, axis]).max()
+    section = _end_section(ratio, bulge)
     z = surface.vertices[:, axis] / reach
-    # mean of (1 + b (1 - z^2))^2 over [-1, 1] is 1 + 4b/3 + 8b^2/15.
-    section = 1.0 / np.sqrt(ratio * (1.0 + 4.0 * bulge / 3.0 + 8.0 * bulge**2 / 15.0))
     factor = section * (1.0 + bulge * (1.0 - z**2))
     slope = section * bulge * -2.0 * z / reach
-    vertices = surface.vertices * factor[:, None]
-    vertices[:, axis] = surface.vertices[:, axis] * ratio
+    vertices = deform_points(surface.vertices, reach, axis, ratio, bulge)
     # Normals follow the inverse transpose of the Jacobian.
     across = [a for a in range(3) if a != axis]
     normals = surface.normals / factor[:, None]
@@ -135,6 +145,30 @@ def deform(surface: Surface, axis: int, ratio: float, bulge: float) -> Surface:
     normals[:, axis] = (surface.normals[:, axis] - drift * slope / factor) / ratio
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     return Surface(vertices, normals, surface.uvs, surface.triangles)
+
+
+def deform_points(points: Array, reach: float, axis: int, ratio: float, bulge: float) -> Array:
+    """Move material points "n 3" of a body with half length `reach` along `axis`; see `deform`."""
+    z = points[:, axis] / reach
+    out = points * (_end_section(ratio, bulge) * (1.0 + bulge * (1.0 - z**2)))[:, None]
+    out[:, axis] = points[:, axis] * ratio
+    return out
+
+
+def restore_points(points: Array, reach: float, axis: int, ratio: float, bulge: float) -> Array:
+    """Material points "n 3" at rest of points of the deformed body: `deform_points` undone."""
+    along = points[:, axis] / ratio
+    z = along / reach
+    out = points / (_end_section(ratio, bulge) * (1.0 + bulge * (1.0 - z**2)))[:, None]
+    out[:, axis] = along
+    return out
+
+
+def _end_section(ratio: float, bulge: float) -> float:
+    """Scale of the cross-section at both ends."""
+    # mean of (1 + b (1 - z^2))^2 over [-1, 1] is 1 + 4b/3 + 8b^2/15.
+    scale: float = 1.0 / np.sqrt(ratio * (1.0 + 4.0 * bulge / 3.0 + 8.0 * bulge**2 / 15.0))
+    return scale
 
 
 def _box_surface(shape: str, cell: Array, resolution: int) -> Surface:
@@ -155,7 +189,7 @@ def _box_surface(shape: str, cell: Array, resolution: int) -> Surface:
         outward = sign if axis != 1 else -sign
         faces = quads if outward > 0 else quads[:, ::-1]
         vertices.append(warped)
-        normals.append(_patch_normals(shape, warped, faces, axis, sign, outer))
+        normals.append(_patch_normals(shape, points, faces, axis, sign, outer))
         tile = number if outer else INSIDE_TILE
         uvs.append(_atlas(tile, points[:, first], points[:, second]))
         triangles.append(faces + sum(len(v) for v in vertices[:-1]))
@@ -182,9 +216,10 @@ def _atlas(tile: int, s: Array, t: Array) -> Array:
 
 
 def _patch_normals(
-    shape: str, warped: Array, faces: NDArray[np.int64], axis: int, sign: float, outer: bool
+    shape: str, points: Array, faces: NDArray[np.int64], axis: int, sign: float, outer: bool
 ) -> Array:
     """Analytic normals on the outer surface, area-weighted ones on fracture faces."""
+    warped = warp_cube(shape, points)
     if outer and (shape == "cube" or (shape == "cylinder" and axis == 2)):
         flat = np.zeros_like(warped)
         flat[:, axis] = sign
@@ -193,6 +228,12 @@ def _patch_normals(
         radial = warped.copy()
         if shape == "cylinder":
             radial[:, 2] = 0.0
+        if shape == "capsule":
+            radius, half, zone = _CAPSULE
+            radial = _unit_ball(points)
+            belt = np.abs(radial[:, 2:]) < zone
+            radial[:, :2] *= radius + np.where(belt, half / zone, 0.0)
+            radial[:, 2] *= radius
         return radial / np.linalg.norm(radial, axis=1, keepdims=True)
     corners = warped[faces]
     area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
