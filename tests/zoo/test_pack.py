@@ -20,12 +20,20 @@ def unpacked(tmp_path_factory):
 def test_the_shipped_clips_are_enough_for_the_demo_and_balanced(unpacked):
     train, queries = (read_dataset(unpacked / name) for name in ("candidates", "queries"))
     assert len(train) >= 400
-    assert len(queries) >= 20
+    assert len(queries) >= 50
     for clips in (train, queries):
-        counts = Counter(clip.label for clip in clips)
+        counts = Counter(clip.label for clip in clips if clip.extra["decoy"] is None)
         assert set(counts) == set(MOTIONS)
-        assert len(set(counts.values())) == 1
+        assert max(counts.values()) - min(counts.values()) <= 1
     assert all(clip.caption for clip in train + queries)
+
+
+def test_every_kind_of_decoy_is_among_the_candidates_and_none_among_the_queries(unpacked):
+    decoys = Counter(
+        clip.extra["decoy"] for clip in read_dataset(unpacked / "candidates") if clip.extra["decoy"]
+    )
+    assert decoys == {"static": 14, "camera": 14, "corner": 14}
+    assert not any(clip.extra["decoy"] for clip in read_dataset(unpacked / "queries"))
 
 
 def test_no_query_is_a_training_clip(unpacked):
@@ -48,7 +56,7 @@ def test_packing_the_same_clips_gives_the_same_bytes(tmp_path, unpacked):
         archives.append((tmp_path / name).read_bytes())
     assert archives[0] == archives[1]
     rows = zipfile.ZipFile(tmp_path / "a.zip").read("queries/metadata.jsonl").decode()
-    assert len([json.loads(line) for line in rows.splitlines()]) == 20
+    assert len([json.loads(line) for line in rows.splitlines()]) == 50
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "/evil.txt", "a/../../evil.txt"])
