@@ -103,6 +103,29 @@ def test_prediction_is_the_transformers_velocity_at_1000_sigma(backbone, pipelin
     torch.testing.assert_close(found, expected)
 
 
+def test_each_clip_of_a_batch_may_have_its_own_sigma(backbone):
+    latents, noise = torch.randn(2, 3, 16, 3, 8, 8)
+    text, sigmas = torch.randn(3, 512, 32), [0.1, 0.751, 0.95]
+    level = torch.tensor(sigmas)
+    noisy = backbone.add_noise(latents, noise, level)
+    with torch.no_grad():
+        found = backbone.predict(noisy, level, text)
+        for i, sigma in enumerate(sigmas):
+            alone = backbone.add_noise(latents[i : i + 1], noise[i : i + 1], sigma)
+            torch.testing.assert_close(noisy[i : i + 1], alone)
+            expected = backbone.predict(alone, sigma, text[i : i + 1])
+            torch.testing.assert_close(found[i : i + 1], expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(backbone.target(latents, noise, level), noise - latents)
+
+
+def test_a_model_first_used_without_gradients_can_still_be_trained(tiny_wan):
+    fresh = load_backbone(tiny_wan, device="cpu")
+    with torch.inference_mode():
+        fresh.predict(torch.randn(1, 16, 2, 4, 4), 0.5, torch.randn(1, 8, 32))
+    fresh.predict(torch.randn(1, 16, 2, 4, 4), 0.5, torch.randn(1, 8, 32)).sum().backward()
+    assert all(not parameter.is_inference() for parameter in fresh.transformer.parameters())
+
+
 def test_noising_and_target_are_those_of_rectified_flow(backbone):
     latents, noise = torch.randn(2, 1, 16, 3, 8, 8)
     # At σ = 0 the clip, at σ = 1 the noise; the target is the constant velocity between them.

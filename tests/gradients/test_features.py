@@ -7,7 +7,7 @@ import torch
 
 from motive.backbones import TextEmbedding, load_backbone
 from motive.errors import ClipError, UsageError
-from motive.gradients import Featurizer, GradientCollector, Objective
+from motive.gradients import Featurizer, GradientCollector, Objective, ZeroGradientError
 from motive.projection import BlockedFastfood, fastfood_matrix
 from motive.projection.randomness import block_randomness
 
@@ -35,7 +35,7 @@ def featurize(backbone, clips, objective=None, **options):
         return [featurizer.feature(*clip, frames=FRAMES) for clip in clips]
 
 
-def naive_gradient(backbone, clip, sigma, noise_seed, mask=True):
+def naive_gradient(backbone, clip, sigma, noise_seed, mask=True, change=False):
     """The full gradient by autograd of the formula, written out literally in float64."""
     from motive.gradients import fixed_noise
 
@@ -48,8 +48,12 @@ def naive_gradient(backbone, clip, sigma, noise_seed, mask=True):
         captions = torch.zeros(1, 512, 32, dtype=torch.float64)
         captions[0, : len(text.tokens)] = text.tokens
         prediction = model(z, torch.tensor([1000 * sigma], dtype=torch.float64), captions).sample
-        error = ((prediction - (epsilon - h)) ** 2).mean(dim=1)
-        w = weights.double()[None] if mask else torch.ones_like(error)
+        residual = prediction - (epsilon - h)
+        w = weights.double()[None] if mask else torch.ones_like(residual[:, 0])
+        if change:
+            residual = residual[:, :, 1:] - residual[:, :, :-1]
+            w = w[:, 1:]
+        error = (residual**2).mean(dim=1)
         loss = (w * error).mean() / FRAMES
         named = dict(model.named_parameters())
         found = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
@@ -76,11 +80,12 @@ def project_by_definition(gradients):
 
 
 @pytest.mark.parametrize("mask", [True, False])
-def test_features_equal_the_naive_computation(backbone, mask):
+@pytest.mark.parametrize("residual", ["error", "temporal difference"])
+def test_features_equal_the_naive_computation(backbone, mask, residual):
     clip = make_clip(1)
-    objective = Objective(timesteps=(751.0,), noise_seed=3, mask=mask)
+    objective = Objective(timesteps=(751.0,), noise_seed=3, mask=mask, residual=residual)
     feature = featurize(backbone, [clip], objective)[0]
-    loss, gradients = naive_gradient(backbone, clip, 0.751, 3, mask)
+    loss, gradients = naive_gradient(backbone, clip, 0.751, 3, mask, residual != "error")
     projected = project_by_definition(gradients)
     norm = math.sqrt(sum(float(g.square().sum()) for g in gradients.values()))
     expected = projected / projected.norm()
@@ -208,7 +213,7 @@ def test_the_frame_factor_scales_the_gradient_and_not_the_feature(backbone):
 
 def test_a_clip_without_motion_is_an_error_not_a_nan(backbone):
     latents, text, weights = make_clip(1)
-    with pytest.raises(ClipError, match="nothing moves"):
+    with pytest.raises(ZeroGradientError, match="nothing moves"):
         featurize(backbone, [(latents, text, torch.zeros_like(weights))])
 
 

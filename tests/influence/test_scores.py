@@ -1,5 +1,7 @@
 """Scores, ranks and retrieval against literal implementations."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from motive.errors import MotiveError, UsageError
-from motive.influence import bootstrap_interval, cosine_scores, ranks, retrieval, top_clips
+from motive.influence import (
+    average_precision,
+    bootstrap_interval,
+    chance_average_precision,
+    cosine_scores,
+    count_of_share,
+    precision_at,
+    ranked_hits,
+    ranks,
+    retrieval,
+    top_clips,
+)
 
 # Few distinct values, so that ties are common.
 tied_scores = arrays.arrays(
@@ -135,6 +148,38 @@ def test_labels_that_do_not_fit_the_scores_are_refused():
         retrieval(np.zeros((1, 3)), ["a", "b"], ["a"])
     with pytest.raises(UsageError, match="no clip is labelled 'c'"):
         retrieval(np.zeros((2, 3)), ["a", "b", "a"], ["a", "c"])
+
+
+@given(st.integers(1, 6), st.integers(0, 6))
+def test_chance_average_precision_is_the_mean_over_all_orders(relevant, others):
+    clips = relevant + others
+    hits = np.array(
+        [[n in chosen for n in range(clips)] for chosen in combinations(range(clips), relevant)]
+    )
+    expected = average_precision(hits).mean()
+    assert chance_average_precision(relevant, clips) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("share", "clips", "count"), [(0.01, 420, 5), (0.1, 420, 42), (0.07, 100, 7), (0.001, 10, 1)]
+)
+def test_a_share_of_clips_is_rounded_up(share, clips, count):
+    assert count_of_share(share, clips) == count
+
+
+def test_a_share_of_nothing_is_refused():
+    for share in (0.0, 1.5, float("nan")):
+        with pytest.raises(UsageError, match="share"):
+            count_of_share(share, 10)
+
+
+def test_precision_counts_relevant_clips_among_the_best():
+    scores = np.array([[0.1, 0.9, 0.5, 0.5], [0.4, 0.3, 0.2, 0.1]])
+    hits = ranked_hits(scores, np.array([[True, False, False, True], [True, False, True, False]]))
+    assert hits.tolist() == [[False, False, True, True], [True, False, True, False]]
+    assert precision_at(hits, 1).tolist() == [0.0, 1.0]
+    assert precision_at(hits, 3).tolist() == pytest.approx([1 / 3, 2 / 3])
+    assert precision_at(hits, 9).tolist() == [0.5, 0.5]
 
 
 def test_the_bootstrap_interval_covers_the_mean_about_as_often_as_it_says():

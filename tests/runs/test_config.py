@@ -30,6 +30,7 @@ configs = st.builds(
     fps=st.none() | st.floats(1e-9, 1e9),
     timesteps=st.lists(st.floats(1e-7, 1000), min_size=1, max_size=3).map(tuple),
     mask=st.booleans(),
+    residual=st.sampled_from(["error", "temporal-difference"]),
     projection_seed=st.integers(0, 2**64 - 1),
     parameters=st.sampled_from([".*", r"blocks\.\d+\.attn", "a|b: #'\"", "[é]"]),
     device=st.text(st.characters(exclude_categories=())),
@@ -99,7 +100,7 @@ def test_bytes_that_are_no_text_and_missing_files_are_named(tmp_path):
 def test_wrong_options_are_refused_before_any_work():
     for changes in (
         {"timesteps": (-1.0,)}, {"timesteps": ()}, {"dim": 500}, {"block": 3}, {"noise_seed": -1},
-        {"parameters": "("}, {"tracker": "magic"}, {"displacement": "x"},
+        {"parameters": "("}, {"tracker": "magic"}, {"displacement": "x"}, {"residual": "x"},
     ):  # fmt: skip
         with pytest.raises(UsageError):
             RunConfig().updated(**changes)

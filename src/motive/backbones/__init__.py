@@ -6,12 +6,13 @@ prediction, whatever was computed before, so everything but the transformer can 
 
 from motive.backbones.cache import TensorCache
 from motive.backbones.loading import EMBEDDED_MODELS, load_backbone
-from motive.backbones.protocol import Backbone, TextEmbedding
+from motive.backbones.protocol import Backbone, NoiseLevel, TextEmbedding
 from motive.backbones.wan import WanBackbone
 
 __all__ = [
     "EMBEDDED_MODELS",
     "Backbone",
+    "NoiseLevel",
     "TensorCache",
     "TextEmbedding",
     "WanBackbone",

@@ -17,7 +17,10 @@ from motive.errors import ModelError, UsageError
 
 _LOG = logging.getLogger(__name__)
 _FAMILIES: dict[str, Callable[..., Backbone]] = {"WanPipeline": WanBackbone}
-EMBEDDED_MODELS = {"wan-nano": "zoo/assets/wan-nano"}  # name -> folder inside the package
+EMBEDDED_MODELS = {  # name -> folder inside the package
+    "wan-nano": "zoo/assets/wan-nano",
+    "wan-nano-base": "zoo/assets/wan-nano-base",
+}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -6,11 +6,13 @@ target, conditioning arguments. Latents are "b c f h w" everywhere, whatever the
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
 from motive.clips import ClipStandard
+
+NoiseLevel: TypeAlias = float | torch.Tensor  # σ in [0, 1]: one for the batch, or one per clip "b"
 
 
 class TextEmbedding(NamedTuple):
@@ -69,19 +71,25 @@ class Backbone(Protocol):
         """Uint8 "f h w 3" -> normalised latents float32 "c f h w" on the CPU, deterministic."""
         ...
 
+    def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
+        """Normalised latents "c f h w" -> uint8 "f h w 3" on the CPU."""
+        ...
+
     def encode_text(self, caption: str) -> TextEmbedding:
         """Caption -> embeddings, float32 on the CPU."""
         ...
 
-    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
-        """z_t of the model's own noising process."""
+    def add_noise(
+        self, latents: torch.Tensor, noise: torch.Tensor, sigma: NoiseLevel
+    ) -> torch.Tensor:
+        """z_t of the model's own noising process; σ for the batch, or one per clip "b"."""
         ...
 
-    def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: NoiseLevel) -> torch.Tensor:
         """What the model is trained to predict, in latent layout."""
         ...
 
-    def predict(self, noisy: torch.Tensor, sigma: float, text: torch.Tensor) -> torch.Tensor:
+    def predict(self, noisy: torch.Tensor, sigma: NoiseLevel, text: torch.Tensor) -> torch.Tensor:
         """The model's prediction "b c f h w" for noisy latents "b c f h w" and text "b l d"."""
         ...
 

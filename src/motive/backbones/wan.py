@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from motive.backbones.digests import component_digest
-from motive.backbones.protocol import TextEmbedding
+from motive.backbones.protocol import NoiseLevel, TextEmbedding
 from motive.clips import ClipStandard
 from motive.errors import ModelError, UsageError
 
@@ -169,17 +169,30 @@ class WanBackbone:
 
     # -- diffusion ---------------------------------------------------------------------------
 
-    def add_noise(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
-        """Noised latents z = (1 − σ) h + σ ε."""
+    def add_noise(
+        self, latents: torch.Tensor, noise: torch.Tensor, sigma: NoiseLevel
+    ) -> torch.Tensor:
+        """Noised latents z = (1 − σ) h + σ ε; σ for the batch, or one per clip "b"."""
+        if isinstance(sigma, torch.Tensor):
+            sigma = sigma.to(latents).view(-1, 1, 1, 1, 1)
         return (1.0 - sigma) * latents + sigma * noise
 
-    def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: float) -> torch.Tensor:
+    def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: NoiseLevel) -> torch.Tensor:
         """The velocity ε − h, at every σ."""
         return noise - latents
 
-    def predict(self, noisy: torch.Tensor, sigma: float, text: torch.Tensor) -> torch.Tensor:
-        """Velocity "b c f h w" (float32) for noisy latents at σ, given text "b l d"."""
-        timestep = torch.full((len(noisy),), sigma * _TRAIN_TIMESTEPS, device=self.device)
+    def predict(self, noisy: torch.Tensor, sigma: NoiseLevel, text: torch.Tensor) -> torch.Tensor:
+        """Velocity "b c f h w" (float32) for noisy latents at σ, given text "b l d".
+
+        Args:
+            noisy: "b c f h w".
+            sigma: In [0, 1]; one for the whole batch, or a tensor "b" with one per clip.
+            text: "b l d".
+        """
+        if isinstance(sigma, torch.Tensor):
+            timestep = sigma.to(self.device, torch.float32) * _TRAIN_TIMESTEPS
+        else:
+            timestep = torch.full((len(noisy),), sigma * _TRAIN_TIMESTEPS, device=self.device)
         output = self.transformer(
             hidden_states=noisy.to(self.device, self.dtype),
             timestep=timestep,
@@ -200,8 +213,10 @@ class WanBackbone:
         """`WanTransformer3DModel`, in evaluation mode."""
         from diffusers import WanTransformer3DModel
 
-        model = _load(WanTransformer3DModel, self, "transformer", torch_dtype=self.dtype)
-        return model.to(self.device).eval()
+        # First use may be under inference mode; weights made there could never be trained.
+        with torch.inference_mode(False):
+            model = _load(WanTransformer3DModel, self, "transformer", torch_dtype=self.dtype)
+            return model.to(self.device).eval()
 
     @cached_property
     def _vae(self) -> Any:

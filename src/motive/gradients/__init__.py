@@ -5,9 +5,10 @@ backward has produced it and freed at once; a clip costs D' numbers, whatever th
 """
 
 from motive.gradients.collector import GradientCollector
-from motive.gradients.features import Feature, Featurizer
+from motive.gradients.features import Feature, Featurizer, ZeroGradientError
 from motive.gradients.objective import (
     Objective,
+    Residual,
     fixed_noise,
     location_error,
     motion_weighted_loss,
@@ -18,6 +19,8 @@ __all__ = [
     "Featurizer",
     "GradientCollector",
     "Objective",
+    "Residual",
+    "ZeroGradientError",
     "fixed_noise",
     "location_error",
     "motion_weighted_loss",

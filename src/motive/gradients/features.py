@@ -20,6 +20,10 @@ from motive.gradients.objective import (
 from motive.projection import Projection
 
 
+class ZeroGradientError(ClipError):
+    """Nothing moves under the mask, so the motion-weighted loss has no gradient."""
+
+
 @dataclass(frozen=True)
 class Feature:
     """The projected gradient of one clip.
@@ -96,7 +100,8 @@ class Featurizer:
             frames: F, pixel frames of the clip.
 
         Raises:
-            ClipError: The gradient is zero (no motion under the mask) or not finite.
+            ZeroGradientError: The gradient is zero (no motion under the mask).
+            ClipError: The gradient is not finite.
         """
         sums = torch.zeros(self.projection.dim)
         norms, losses = [], []
@@ -109,7 +114,7 @@ class Featurizer:
             if not torch.isfinite(collected.projected).all() or norm != norm:
                 raise ClipError("gradient is not finite; try --dtype float32")
             if norm == 0.0:
-                raise ClipError(
+                raise ZeroGradientError(
                     "gradient is zero: nothing moves in this clip, so no motion can be attributed"
                 )
             # With one pair the scale is kept; with several each gradient counts equally.
@@ -139,8 +144,10 @@ class Featurizer:
             noisy = self.backbone.add_noise(clean, noise, sigma)
             target = self.backbone.target(clean, noise, sigma)
             prediction = self.backbone.predict(noisy, sigma, text.padded()[None])
-            error = location_error(prediction, target.to(prediction))
+            error = location_error(prediction, target.to(prediction), self.objective.residual)
             mask = weights[None] if self.objective.mask and weights is not None else None
+            if mask is not None and self.objective.residual == "temporal difference":
+                mask = mask[:, 1:]  # a change belongs to the later of its two frames
             divisor = frames if self.objective.frame_normalize else None
             result = motion_weighted_loss(error, mask, divisor).sum()
             value = float(result.detach())

@@ -46,12 +46,16 @@ class FeatureTable(NamedTuple):
     Attributes:
         ids: n clip ids.
         vectors: float32 "n d", unit rows.
-        projected_norms: float32 "n".
+        projected_norms: float32 "n"; vectors times these are the P g.
+        gradient_norms: float32 "n", of the unprojected gradients.
+        losses: float32 "n".
     """
 
     ids: list[str]
     vectors: np.ndarray
     projected_norms: np.ndarray
+    gradient_norms: np.ndarray
+    losses: np.ndarray
 
 
 class FeatureStore:
@@ -110,7 +114,8 @@ class FeatureStore:
         Raises:
             MotiveError: An id has no feature.
         """
-        table = self.table.read(["clip_id", "vector", "projected_norm"])
+        numbers = ("projected_norm", "gradient_norm", "loss")
+        table = self.table.read(["clip_id", "vector", *numbers])
         table = table.filter(table["vector"].is_valid())
         found = table["clip_id"].to_pylist()
         position: dict[str, int] = {}
@@ -126,9 +131,9 @@ class FeatureStore:
         dim = self.table.schema.field("vector").type.list_size
         flat = table["vector"].combine_chunks()
         vectors = np.asarray(_values(flat), dtype=np.float32).reshape(-1, dim)
-        norms = table["projected_norm"].to_numpy()
         order = np.array([position[clip_id] for clip_id in wanted], dtype=np.int64)
-        return FeatureTable(wanted, vectors[order], norms[order])
+        columns = [table[name].to_numpy()[order] for name in numbers]
+        return FeatureTable(wanted, vectors[order], *columns)
 
 
 def _values(array: pa.Array | pa.ChunkedArray) -> np.ndarray:

@@ -3,14 +3,32 @@
 Invariant: scores are pure functions of two feature tables; nothing here reads models or videos.
 """
 
-from motive.influence.retrieval import RetrievalScore, bootstrap_interval, retrieval
-from motive.influence.scores import cosine_scores, ranks, top_clips
+from motive.influence.estimators import dot_product_scores, ridge_kernel_scores
+from motive.influence.retrieval import (
+    RetrievalScore,
+    average_precision,
+    bootstrap_interval,
+    chance_average_precision,
+    count_of_share,
+    precision_at,
+    ranked_hits,
+    retrieval,
+)
+from motive.influence.scores import cosine_scores, ranks, top_clips, unit_rows
 
 __all__ = [
     "RetrievalScore",
+    "average_precision",
     "bootstrap_interval",
+    "chance_average_precision",
     "cosine_scores",
+    "count_of_share",
+    "dot_product_scores",
+    "precision_at",
+    "ranked_hits",
     "ranks",
     "retrieval",
+    "ridge_kernel_scores",
     "top_clips",
+    "unit_rows",
 ]

@@ -6,6 +6,7 @@ the query's motion. Every number comes with its chance level and an interval ove
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,11 +63,8 @@ def retrieval(
     if strange:
         raise UsageError(f"no clip is labelled {strange[0]!r}; its query has nothing to find")
     relevant = np.asarray(clip_labels)[None, :] == np.asarray(query_labels)[:, None]
-    order = np.argsort(-scores, axis=1, kind="stable")
-    hits = np.take_along_axis(relevant, order, axis=1)
-    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
-    average = (precision * hits).sum(axis=1) / hits.sum(axis=1)
-    at_10 = hits[:, :10].mean(axis=1)
+    hits = ranked_hits(scores, relevant)
+    average, at_10 = average_precision(hits), precision_at(hits, 10)
     return RetrievalScore(
         float(average.mean()),
         bootstrap_interval(average, seed),
@@ -76,6 +74,72 @@ def retrieval(
         average,
         at_10,
     )
+
+
+def ranked_hits(scores: np.ndarray, relevant: np.ndarray) -> np.ndarray:
+    """Whether the clip at each place is relevant, best score first; ties keep the clips' order.
+
+    Args:
+        scores: "q n".
+        relevant: bool "q n".
+
+    Returns:
+        bool "q n".
+    """
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return np.take_along_axis(relevant, order, axis=1)
+
+
+def average_precision(hits: np.ndarray) -> np.ndarray:
+    """Mean over the relevant clips of the precision at each one's place.
+
+    Args:
+        hits: bool "q n", from `ranked_hits`; each row has a relevant clip.
+
+    Returns:
+        float "q" in (0, 1].
+    """
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    found: np.ndarray = (precision * hits).sum(axis=1) / hits.sum(axis=1)
+    return found
+
+
+def precision_at(hits: np.ndarray, count: int) -> np.ndarray:
+    """Share of relevant clips among the best `count` (or all, if there are fewer), "q"."""
+    share: np.ndarray = hits[:, :count].mean(axis=1)
+    return share
+
+
+def count_of_share(share: float, clips: int) -> int:
+    """How many clips a share of them is, rounded up: 1 % of 420 is 5.
+
+    Raises:
+        UsageError: The share is not in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise UsageError(f"share {share}: must be above 0 and at most 1")
+    return max(1, math.ceil(share * clips - 1e-9))  # 0.07 * 100 is 7.000000000000001
+
+
+def chance_average_precision(relevant: int, clips: int) -> float:
+    """Expected average precision of a random order: a little more than the share of relevant clips.
+
+    With R relevant among N, the clip at place k is relevant with probability R/N, and then each of
+    the k - 1 before it with (R - 1)/(N - 1):
+
+        E[AP] = (1/N) Σ_k (1/k) (1 + (k - 1)(R - 1)/(N - 1))
+
+    Example:
+        >>> round(chance_average_precision(40, 400), 4)
+        0.1126
+        >>> chance_average_precision(5, 5)
+        1.0
+    """
+    if clips == 1:
+        return 1.0
+    harmonic = float((1.0 / np.arange(1, clips + 1)).sum())
+    rest = (relevant - 1) / (clips - 1)
+    return float((harmonic + rest * (clips - harmonic)) / clips)
 
 
 def bootstrap_interval(

@@ -36,6 +36,13 @@ def cosine_scores(queries: np.ndarray, train: np.ndarray) -> np.ndarray:
     return np.clip(queries.astype(np.float32) @ train.astype(np.float32).T, -1.0, 1.0)
 
 
+def unit_rows(values: np.ndarray) -> np.ndarray:
+    """Every item flattened and scaled to length one, "n ..." -> "n d"; zeros stay zeros."""
+    rows = values.reshape(len(values), -1)
+    found: np.ndarray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return found
+
+
 def ranks(scores: np.ndarray, ids: Sequence[str]) -> np.ndarray:
     """Rank of every clip per query, 0 for the highest score; ties go to the smaller id.
 

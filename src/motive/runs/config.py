@@ -46,6 +46,10 @@ class RunConfig:
     )
     noise_seed: int = _option(0, "Seed of the one noise sample that all clips share.")
     mask: bool = _option(True, "Weight the loss by motion; off: the ordinary training loss.")
+    residual: str = _option(
+        "error",
+        "error: the paper's squared error; temporal-difference: of its change between frames.",
+    )
     dim: int = _option(512, "Projected dimension D', a power of two.")
     projection_seed: int = _option(0, "Seed of the random projection.")
     block: int = _option(1 << 15, "Largest Fastfood block, a power of two.")
@@ -64,7 +68,12 @@ class RunConfig:
 
     def objective(self) -> Objective:
         """The loss that is differentiated."""
-        return Objective(tuple(self.timesteps), self.noise_seed, self.mask)
+        return Objective(
+            tuple(self.timesteps),
+            self.noise_seed,
+            self.mask,
+            residual=self.residual.replace("-", " "),  # type: ignore[arg-type]
+        )
 
     def projection(self) -> BlockedFastfood:
         """The projection."""

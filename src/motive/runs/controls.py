@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from motive.index.manifest import QUERY, TRAIN
+from motive.influence import unit_rows
 from motive.runs.entries import clip_of
 from motive.runs.run import Ranking, Run
 
@@ -24,14 +25,10 @@ def weight_map_ranking(run: Run, like: Ranking) -> Ranking:
     """
     train, query = run.records(TRAIN), run.records(QUERY)
     maps = {
-        name: run.preparer.prepare(clip_of(record)).weights.flatten().numpy()
+        name: run.preparer.prepare(clip_of(record)).weights.numpy()
         for name, record in {**train, **query}.items()
         if name in {*like.clip_ids, *like.query_ids}
     }
-    train_maps = _unit(np.stack([maps[name] for name in like.clip_ids]))
-    query_maps = _unit(np.stack([maps[name] for name in like.query_ids]))
+    train_maps = unit_rows(np.stack([maps[name] for name in like.clip_ids]))
+    query_maps = unit_rows(np.stack([maps[name] for name in like.query_ids]))
     return Ranking(query_maps @ train_maps.T, like.clip_ids, like.query_ids)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

@@ -80,8 +80,18 @@ class Preparer:
                 self._keep("latents", latent_key, encoded, {})
                 latents = encoded, {}
         return PreparedClip(
-            latents[0]["latents"], motion[0]["weights"], self._text(clip.caption), motion[1]
+            latents[0]["latents"], motion[0]["weights"], self.text(clip.caption), motion[1]
         )
+
+    def text(self, caption: str) -> TextEmbedding:
+        """Embedding of a caption, from the cache if there."""
+        key = cache_key(caption, *self._text_config)
+        found = self.cache.get("text", key)
+        if found is None:
+            text = self.backbone.encode_text(caption)
+            self._keep("text", key, {"tokens": text.tokens}, {"length": text.length})
+            return text
+        return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))
 
     def _store_motion(
         self, key: str, decoded: DecodedClip
@@ -110,15 +120,6 @@ class Preparer:
             self.cache.put(kind, key, tensors, facts)
         except SafetensorError as error:  # its own kind of a failed write
             raise write_error(self.cache.folder, OSError(str(error))) from error
-
-    def _text(self, caption: str) -> TextEmbedding:
-        key = cache_key(caption, *self._text_config)
-        found = self.cache.get("text", key)
-        if found is None:
-            text = self.backbone.encode_text(caption)
-            self._keep("text", key, {"tokens": text.tokens}, {"length": text.length})
-            return text
-        return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))
 
 
 def decode_unchanged(clip: Clip, standard: ClipStandard) -> DecodedClip:

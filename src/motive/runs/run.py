@@ -134,10 +134,7 @@ class Run:
                 "parameters": self.config.parameters,
                 "standard": vars(self.standard),
                 "motion": self.config.motion().settings if self.config.mask else None,
-                "objective": {
-                    **vars(self.config.objective()),
-                    "timesteps": list(self.config.timesteps),
-                },
+                "objective": self.config.objective().settings,
                 "projection": self.config.projection().identity(),
             }
         )
