@@ -17,7 +17,7 @@ from moving_squares import square_video
 
 COMMANDS = [
     ["demo"], ["doctor"], ["motion"], ["index"], ["rank"], ["select"], ["report"],
-    ["zoo", "make"], ["zoo", "train"],
+    ["zoo", "make"], ["zoo", "train"], ["bench", "attribution"],
 ]  # fmt: skip
 
 
@@ -25,7 +25,7 @@ def test_help_lists_every_command(motive):
     for arguments in ([], ["--help"]):
         found = motive(*arguments)
         assert (found.code, found.err) == (0, "")
-        for command in ("demo", "doctor", "motion", "index", "rank", "select", "report", "zoo"):
+        for command in {names[0] for names in COMMANDS}:
             assert command in found.out
 
 
@@ -120,6 +120,10 @@ def test_a_run_can_start_from_the_config_of_another(motive, run, tmp_path):
         (["--timesteps", "500"], "objective.timesteps is [500.0] here and [751.0] there"),
         (["--dim", "128"], "projection.dim is 128 here and 64 there"),
         (["--no-mask"], "objective.mask is false here and true there"),
+        (
+            ["--residual", "temporal-difference"],
+            'objective.residual is "temporal difference" here and absent there',
+        ),
     ],
 )
 def test_another_option_on_an_existing_run_is_refused_with_its_field(motive, run, options, field):

@@ -24,7 +24,7 @@ app = App(
 
 
 def _register() -> None:
-    from motive.cli import data, ranking, zoo
+    from motive.cli import bench, data, ranking, zoo
     from motive.cli.demo import demo
     from motive.cli.doctor import doctor
 
@@ -36,6 +36,7 @@ def _register() -> None:
     app.command(ranking.select)
     app.command(ranking.report)
     app.command(zoo.app)
+    app.command(bench.app)
 
 
 def main(arguments: list[str] | None = None) -> int:

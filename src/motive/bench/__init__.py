@@ -1,0 +1,1 @@
+"""How well attribution methods find motion: retrieval, controls, counterfactuals, leaderboard."""

@@ -1,0 +1,135 @@
+"""The leaderboard page: one HTML file with its numbers, style and charts inside.
+
+Invariant: the page loads nothing and computes nothing; every number on it is one of `board.json`.
+It shares the report's look and draws its charts with plotly in the browser, so that they follow
+the reader's width and light or dark theme.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from motive.bench.board import Board, Column, board_json, check_board
+from motive.bench.findings import findings, has_sign, shown
+from motive.files import whole_file
+from motive.report import Estimate
+
+PAGE = "index.html"
+_MARKER = '<meta name="generator" content="MOTIVE bench">'
+_GROUP_TITLES = {
+    "retrieval": "Motion found",
+    "leakage": "What else it follows",
+    "counterfactual": "Retraining",
+}
+
+
+def build_page(board: Board, folder: Path) -> Path:
+    """Write `index.html` into the folder and return its path.
+
+    Raises:
+        MotiveError: A number is not finite, or the page cannot be written.
+    """
+    check_board(board)
+    html = _environment().get_template("board.html.j2").render(_values(board))
+    path = folder / PAGE
+    with whole_file(path) as partial:
+        partial.write_text(html, "utf-8")
+    return path
+
+
+def _values(board: Board) -> dict[str, Any]:
+    columns = board.columns()
+    plotly, script = _plotly(), _asset("motive.bench", "board.js")
+    queries = board.settings.get("queries", "all")
+    settings = {"settings": dict(board.settings), "versions": dict(board.versions)}
+    return {
+        "board": board,
+        "rows": board.ranked(),
+        "columns": columns,
+        "keys": {column.key for column in columns},
+        "groups": _groups(columns),
+        "queries": queries,
+        "findings": findings(board),
+        "counterfactual": any(column.group == "counterfactual" for column in columns),
+        "has_decoys": any(column.key == "decoys" for column in columns),
+        "foot": [] if board.bank is None else board.bank.rows(),
+        "settings": yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).strip(),
+        "data": _embedded(board_json(board)),
+        "hashes": " ".join(_hash(text) for text in (plotly, script)),
+        "marker": _trusted(_MARKER),
+        "style": _trusted(
+            _asset("motive.report", "style.css") + _asset("motive.bench", "board.css")
+        ),
+        "plotly": _trusted(plotly),
+        "script": _trusted(script),
+    }
+
+
+def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
+    """(heading, number of columns) of each group that has any."""
+    counts = {group: sum(column.group == group for column in columns) for group in _GROUP_TITLES}
+    return [(_GROUP_TITLES[group], count) for group, count in counts.items() if count]
+
+
+def _embedded(values: dict[str, Any]) -> Markup:
+    """JSON that cannot end its script element."""
+    return _trusted(json.dumps(values, allow_nan=False).replace("<", "\\u003c"))
+
+
+def _trusted(text: str) -> Markup:
+    """Text that is ours (or escaped by `_embedded`) and goes into the page as it is."""
+    return Markup(text)  # noqa: S704
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def _value(estimate: Estimate, column: Column) -> str:
+    """The number alone."""
+    return shown(Estimate(estimate.value), signed=has_sign(column))
+
+
+def _range(estimate: Estimate, column: Column) -> str:
+    """The interval alone."""
+    signed = has_sign(column)
+    between = "…" if signed else "\N{EN DASH}"
+    ends = (estimate.low, estimate.high)
+    return between.join(shown(Estimate(end), signed=signed) for end in ends if end is not None)
+
+
+@cache
+def _plotly() -> str:
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+@cache
+def _asset(package: str, name: str) -> str:
+    return (resources.files(package) / "templates" / name).read_text("utf-8")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("motive.bench"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(value=_value, range=_range, estimate=shown)
+    return environment
