@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from motive.errors import UsageError
 from motive.zoo.nano_data import mirror_caption, tokenize
-from motive.zoo.nano_denoiser import flow_loss, shifted
+from motive.zoo.nano_denoiser import change_weights, flow_loss, shifted
 from motive.zoo.nano_model import (
     TEXT_TOKENS,
     NanoConfig,
@@ -19,7 +19,7 @@ from motive.zoo.nano_model import (
     save_wan_nano,
     train_tokenizer,
 )
-from motive.zoo.nano_muon import hidden_matrices, orthogonalise
+from motive.zoo.nano_muon import hidden_matrices, orthogonal_updates, orthogonalise
 from motive.zoo.nano_vae import decode_whole, encode_whole
 
 CAPTIONS = ["a red ball bounces on a grey floor", "a blue cube, striped, slides to the left"]
@@ -194,6 +194,39 @@ def test_orthogonalised_updates_have_singular_values_near_one(rows, columns, see
     strong = torch.linalg.svdvals(matrix.double()) > 0.05 * torch.linalg.matrix_norm(matrix)
     assert (values < 1.3).all()
     assert (values[strong] > 0.5).all()
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (192, 192), (96, 384), (192, 96), (384, 192)])
+def test_updates_have_the_size_of_whole_orthogonal_ones_whatever_the_tiles(shape):
+    rows, columns = shape
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    (update,) = orthogonal_updates([matrix])
+    whole = orthogonalise(matrix) * max(1.0, rows / columns) ** 0.5
+    assert update.shape == shape
+    assert float(update.square().mean() / whole.square().mean()) == pytest.approx(1.0, abs=0.25)
+    assert float((update * matrix).sum()) > 0.5 * float((whole * matrix).sum())
+
+
+def test_tiles_are_straightened_by_themselves_and_put_back_in_place():
+    matrix = torch.randn(96, 384, generator=torch.Generator().manual_seed(1))
+    (update,) = orthogonal_updates([matrix])
+    tile = orthogonalise(matrix[48:, :192])
+    expected = tile * (192 / 384) ** 0.5
+    torch.testing.assert_close(update[48:, :192], expected, atol=1e-5, rtol=1e-4)
+    tall = torch.randn(192, 96, generator=torch.Generator().manual_seed(2))
+    both = orthogonal_updates([tall, matrix])
+    torch.testing.assert_close(both[1], update, atol=1e-5, rtol=1e-4)
+
+
+def test_places_that_change_weigh_more_and_every_clip_weighs_the_same():
+    latents = torch.zeros(2, 16, 3, 2, 2)
+    latents[0, :, 2, 0, 0] = 1.0  # one place of one clip changes between frames 1 and 2
+    weights = change_weights(latents, 3.0)
+    torch.testing.assert_close(weights.mean(dim=(1, 2, 3, 4)), torch.ones(2))
+    ratio = weights[0, 0, :, 0, 0] / weights[0, 0, 0, 1, 1]
+    torch.testing.assert_close(ratio, torch.tensor([1.0, 2.5, 4.0]))
+    assert torch.equal(weights[1], torch.ones_like(weights[1]))
+    assert torch.equal(change_weights(latents, 0.0), torch.ones(2, 1, 3, 2, 2))
 
 
 def test_muon_leaves_tables_vectors_and_data_layers_alone(tiny):

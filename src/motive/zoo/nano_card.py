@@ -1,11 +1,10 @@
-"""The model card that is exported with wan-nano."""
+"""What a training run did, and the model card that tells it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from motive.zoo.nano_train import TrainReport
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 _CARD = """\
 ---
@@ -46,11 +45,8 @@ video = pipe(
 
 - Data: {clips} captioned clips of 17 frames, 64x64 pixels, 16 frames per second, each also seen
   in a mirror (left and right exchanged in its caption).
-- Autoencoder: {vae_steps} steps, last loss {vae_loss:.4f}, then its decoder alone for
-  {decoder_steps} steps, last loss {decoder_loss:.4f}; reconstruction {psnr:.1f} dB.
-- Transformer and text encoder, together: {steps} steps, rectified flow, uniform noise levels
-  shifted by 3, 10 % empty captions; last loss {loss:.4f}. The weights are a moving average.
-- float32 on a CPU; Muon for hidden matrices, AdamW for the rest.
+{stages}
+- float32; Muon for hidden matrices, AdamW for the rest.
 
 ## Limits
 
@@ -59,6 +55,51 @@ Latents are normalised by the statistics in the VAE's config, as in Wan.
 
 Licence: Apache-2.0.
 """
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What a training run did.
+
+    Attributes:
+        folder: The exported diffusers folder.
+        clips: Clips trained on.
+        unreadable: One line per clip that could not be used.
+        vae_steps: Autoencoder steps done.
+        decoder_steps: Steps of the decoder alone done.
+        text_steps: Steps of the text encoder alone done.
+        steps: Transformer steps done.
+        vae_losses: (step, mean loss) of the autoencoder, every 10 steps.
+        decoder_losses: (step, mean loss) of the decoder alone, every 10 steps.
+        text_losses: (step, mean loss) of the text encoder alone, every 10 steps.
+        losses: (step, mean loss) of the transformer, every 10 steps.
+        psnr: Reconstruction of the first clips by the autoencoder, dB.
+        parameters: Number of parameters per model.
+        megabytes: Size of the folder, 10^6 bytes.
+        seconds: Wall-clock time of this call.
+        start: The pipeline folder it was continued from, "" for none.
+        mixture: Weights of motions in the draw of batches, where they are not 1.
+        frozen_text: Whether the text encoder stood still while the transformer was trained.
+    """
+
+    folder: Path
+    clips: int
+    unreadable: tuple[str, ...]
+    vae_steps: int
+    decoder_steps: int
+    text_steps: int
+    steps: int
+    vae_losses: list[tuple[int, float]]
+    decoder_losses: list[tuple[int, float]]
+    text_losses: list[tuple[int, float]]
+    losses: list[tuple[int, float]]
+    psnr: float
+    parameters: dict[str, int]
+    megabytes: float
+    seconds: float
+    start: str = ""
+    mixture: dict[str, float] = field(default_factory=dict)
+    frozen_text: bool = False
 
 
 def model_card(report: TrainReport, pipeline: Any) -> str:
@@ -81,15 +122,40 @@ def model_card(report: TrainReport, pipeline: Any) -> str:
         text_dim=encoder.d_model,
         vocab=len(pipeline.tokenizer),
         clips=report.clips,
-        vae_steps=report.vae_steps,
-        vae_loss=_recent(report.vae_losses),
-        decoder_steps=report.decoder_steps,
-        decoder_loss=_recent(report.decoder_losses),
-        psnr=report.psnr,
-        steps=report.steps,
-        loss=_recent(report.losses),
+        stages="\n".join(f"- {line}" for line in _stages(report)),
         **report.parameters,
     )
+
+
+def _stages(report: TrainReport) -> list[str]:
+    """What was trained, one wrapped sentence per stage."""
+    lines = []
+    if report.start:
+        lines.append(
+            f"Continued from `{report.start}`: its autoencoder and text encoder were kept as they\n"
+            f"  are (reconstruction {report.psnr:.1f} dB)."
+        )
+    else:
+        lines.append(
+            f"Autoencoder: {report.vae_steps} steps, last loss {_recent(report.vae_losses):.4f}, "
+            f"then its decoder alone for\n  {report.decoder_steps} steps, last loss "
+            f"{_recent(report.decoder_losses):.4f}; reconstruction {report.psnr:.1f} dB."
+        )
+    if report.text_steps:
+        lines.append(
+            f"Text encoder: {report.text_steps} steps of telling what captions state, from every "
+            "token, then frozen."
+        )
+    who = "Transformer" if report.frozen_text else "Transformer and text encoder, together"
+    lines.append(
+        f"{who}: {report.steps} steps, rectified flow, uniform noise levels\n"
+        "  shifted by 5, places that change weigh more, 10 % empty captions; last loss\n"
+        f"  {_recent(report.losses):.4f}. The weights are a moving average."
+    )
+    if report.mixture:
+        drawn = ", ".join(f"{motion} {weight:g}" for motion, weight in report.mixture.items())
+        lines.append(f"Clips of these motions were drawn with another weight than 1: {drawn}.")
+    return lines
 
 
 def _recent(losses: list[tuple[int, float]], points: int = 20) -> float:

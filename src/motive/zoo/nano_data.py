@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from motive.clips import decode_clip, read_dataset
-from motive.errors import ClipError, DatasetError
+from motive.clips import Clip, decode_clip, read_dataset
+from motive.errors import ClipError, DatasetError, UsageError
 from motive.files import whole_file
 from motive.zoo.nano_loop import ProgressFn, TrainProgress
 from motive.zoo.nano_model import NANO_STANDARD
@@ -46,12 +47,16 @@ class NanoData:
         captions: One text per clip, possibly empty.
         unreadable: One line per clip that could not be used.
         key: Digest of the pixels' and captions' identity, for checkpoints.
+        motions: The motion of each clip where the data set knows it; empty where it knows none.
+        factors: Each clip's other MotionZoo factors; empty where it has none.
     """
 
     pixels: torch.Tensor
     captions: tuple[str, ...]
     unreadable: tuple[str, ...]
     key: str
+    motions: tuple[str | None, ...] = ()
+    factors: tuple[Mapping[str, Any], ...] = ()
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -79,10 +84,9 @@ def load_clips(
     """
     clips = read_dataset(data)
     pixels: list[torch.Tensor] = []
-    captions: list[str] = []
+    used: list[Clip] = []
     unreadable: list[str] = []
     known = _cached(cache)
-    digests: list[str] = []
     for number, clip in enumerate(clips, 1):
         try:
             row = known.get(clip.id)
@@ -92,17 +96,55 @@ def load_clips(
             unreadable.append(str(error))
             continue
         pixels.append(frames)
-        captions.append(clip.caption)
-        digests.append(clip.id)
+        used.append(clip)
         if on_progress is not None and (number % _PROGRESS_EVERY == 0 or number == len(clips)):
             on_progress(TrainProgress("clips", number, len(clips)))
     if not pixels:
         raise DatasetError(f"{data}: none of its {len(clips)} clips can be read: {unreadable[0]}")
     stacked = torch.stack(pixels)
+    digests = [clip.id for clip in used]
     if cache is not None and digests != list(known):
         _write_cache(cache, stacked, digests)
-    key = hashlib.blake2b("\n".join(digests).encode(), digest_size=16).hexdigest()
-    return NanoData(stacked, tuple(captions), tuple(unreadable), key)
+    labels = repr([clip.label for clip in used]) if any(clip.label for clip in used) else ""
+    key = hashlib.blake2b("\n".join([*digests, labels]).encode(), digest_size=16).hexdigest()
+    return NanoData(
+        stacked,
+        tuple(clip.caption for clip in used),
+        tuple(unreadable),
+        key,
+        tuple(clip.label for clip in used),
+        tuple(_factors(clip) for clip in used),
+    )
+
+
+def clip_shares(data: NanoData, mixture: Mapping[str, float] | None) -> torch.Tensor:
+    """Weight of each clip in the draw of a batch, "n".
+
+    Args:
+        data: The clips.
+        mixture: Weight of each motion's clips; motions left out have weight 1.
+
+    Raises:
+        UsageError: A weight is negative or not finite, a motion is not in the data, or nothing
+            would be left to draw.
+    """
+    shares = torch.ones(len(data))
+    known = sorted({motion for motion in data.motions if motion is not None})
+    for motion, weight in (mixture or {}).items():
+        if motion not in known:
+            there = f"it has {', '.join(known)}" if known else "its clips have no motion labels"
+            raise UsageError(f"mixture: no clip of the data shows {motion!r}; {there}")
+        if not 0.0 <= weight < math.inf:
+            raise UsageError(f"mixture: weight {weight} of {motion!r}; use 0 or more")
+        shares[torch.tensor([label == motion for label in data.motions])] = weight
+    if not shares.any():
+        raise UsageError("mixture: every clip has weight 0; give some motion a weight above 0")
+    return shares
+
+
+def _factors(clip: Clip) -> Mapping[str, Any]:
+    factors = clip.extra.get("factors")
+    return factors if isinstance(factors, Mapping) else {}
 
 
 def mirror_caption(caption: str) -> str:

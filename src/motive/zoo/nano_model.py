@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from motive.clips.clip import ClipStandard
-from motive.errors import UsageError
+from motive.errors import ModelError, UsageError
 
 NANO_STANDARD = ClipStandard(frames=17, fps=16.0, height=64, width=64)
 TEXT_TOKENS = 32  # tokens per caption, the tokenizer's model_max_length (Wan itself: 512)
@@ -151,14 +151,28 @@ def embed_tokens(text_encoder: Any, token_ids: torch.Tensor, mask: torch.Tensor)
     return states * mask.unsqueeze(-1).to(states.dtype)
 
 
-def save_wan_nano(pipeline: Any, folder: Path) -> None:
+def save_wan_nano(pipeline: Any, folder: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write the pipeline as a diffusers folder, safetensors only.
 
     Args:
-        pipeline: The pipeline to save.
+        pipeline: The pipeline to save; it keeps its own precision.
         folder: Target; created if missing.
+        dtype: Of the weights in the files; float16 halves the folder.
     """
-    pipeline.save_pretrained(folder, safe_serialization=True)
+    parameters = [
+        parameter
+        for part in pipeline.components.values()
+        if isinstance(part, torch.nn.Module)
+        for parameter in part.parameters()
+    ]
+    exact = [parameter.data for parameter in parameters]
+    try:
+        for parameter in parameters:
+            parameter.data = parameter.data.to(dtype)
+        pipeline.save_pretrained(folder, safe_serialization=True)
+    finally:
+        for parameter, values in zip(parameters, exact, strict=True):
+            parameter.data = values
     for weights in folder.rglob("*.safetensors"):
         weights.chmod(0o644)  # the writer leaves them to their owner alone
     # transformers 5 has one T5 tokenizer class and writes the short name, which older releases
@@ -167,6 +181,29 @@ def save_wan_nano(pipeline: Any, folder: Path) -> None:
     _edit_json(
         folder / "tokenizer" / "tokenizer_config.json", {"tokenizer_class": "T5TokenizerFast"}
     )
+
+
+def load_wan_nano(folder: Path) -> Any:
+    """Load a wan-nano pipeline folder, to be trained further.
+
+    Raises:
+        ModelError: The folder is no `WanPipeline`, or is incomplete.
+    """
+    from diffusers import WanPipeline
+
+    if not (folder / "model_index.json").is_file():
+        raise ModelError(f"{folder}: cannot be continued from (no model_index.json)")
+    try:
+        pipeline = WanPipeline.from_pretrained(
+            folder, local_files_only=True, torch_dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelError(f"{folder}: cannot be continued from ({first:.160})") from error
+    for module in pipeline.components.values():
+        if isinstance(module, torch.nn.Module):
+            module.eval()
+    return pipeline
 
 
 def parameter_counts(pipeline: Any) -> dict[str, int]:

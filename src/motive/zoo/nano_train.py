@@ -1,4 +1,4 @@
-"""Train wan-nano from a folder of clips: autoencoder first, then transformer and text encoder.
+"""Train wan-nano from a folder of clips: autoencoder, text encoder, then transformer.
 
 Invariant: the exported folder is always whole and loadable, from the first checkpoint on, and
 running the same call again continues where a killed run stopped and ends with the same weights.
@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,19 +20,22 @@ from typing import Any
 
 import torch
 
+from motive.backbones.digests import component_digest
 from motive.errors import UsageError
-from motive.zoo.nano_card import model_card
-from motive.zoo.nano_data import NanoData, load_clips
-from motive.zoo.nano_denoiser import FlowLoss
+from motive.zoo.nano_card import TrainReport, model_card
+from motive.zoo.nano_data import NanoData, clip_shares, load_clips
+from motive.zoo.nano_denoiser import FlowLoss, FlowOptions
 from motive.zoo.nano_loop import ProgressFn, Stage, StageOptions, run_stage
 from motive.zoo.nano_model import (
     NANO_STANDARD,
     NanoConfig,
     build_wan_nano,
     folder_megabytes,
+    load_wan_nano,
     parameter_counts,
     save_wan_nano,
 )
+from motive.zoo.nano_text import FactHeads, TextLoss, stated_facts
 from motive.zoo.nano_vae import (
     VaeLoss,
     encode_dataset,
@@ -45,41 +48,7 @@ logger = logging.getLogger(__name__)
 
 _PSNR_CLIPS = 64  # clips on which the reconstruction is measured
 _VAE_BATCH = 1  # whole clips per autoencoder step: many small steps beat few large ones on a CPU
-
-
-@dataclass(frozen=True)
-class TrainReport:
-    """What a training run did.
-
-    Attributes:
-        folder: The exported diffusers folder.
-        clips: Clips trained on.
-        unreadable: One line per clip that could not be used.
-        vae_steps: Autoencoder steps done.
-        decoder_steps: Steps of the decoder alone done.
-        steps: Transformer steps done.
-        vae_losses: (step, mean loss) of the autoencoder, every 10 steps.
-        decoder_losses: (step, mean loss) of the decoder alone, every 10 steps.
-        losses: (step, mean loss) of the transformer, every 10 steps.
-        psnr: Reconstruction of the first clips by the autoencoder, dB.
-        parameters: Number of parameters per model.
-        megabytes: Size of the folder, 10^6 bytes.
-        seconds: Wall-clock time of this call.
-    """
-
-    folder: Path
-    clips: int
-    unreadable: tuple[str, ...]
-    vae_steps: int
-    decoder_steps: int
-    steps: int
-    vae_losses: list[tuple[int, float]]
-    decoder_losses: list[tuple[int, float]]
-    losses: list[tuple[int, float]]
-    psnr: float
-    parameters: dict[str, int]
-    megabytes: float
-    seconds: float
+_TRAINED = ("transformer", "vae", "text_encoder", "tokenizer")
 
 
 def train_wan_nano(
@@ -87,8 +56,12 @@ def train_wan_nano(
     out: Path,
     *,
     vae_steps: int = 4000,
+    text_steps: int = 700,
     steps: int = 12000,
     batch_size: int = 16,
+    mixture: Mapping[str, float] | None = None,
+    start: Path | None = None,
+    device: str = "cpu",
     seed: int = 0,
     threads: int | None = None,
     on_progress: ProgressFn | None = None,
@@ -101,12 +74,20 @@ def train_wan_nano(
     folder to start afresh. Each transformer checkpoint also exports its averaged weights, so `out`
     can be used while training goes on.
 
+    The text encoder learns to read first, where the data set says what its captions mean (MotionZoo
+    does), and then stands still; on other data it is trained together with the transformer.
+
     Args:
         data: Folder or list of captioned clips.
         out: The exported folder; replaced whole at every export.
         vae_steps: Steps of the autoencoder, and then as many of its decoder alone.
-        steps: Steps of the transformer and text encoder.
+        text_steps: Steps of the text encoder alone.
+        steps: Steps of the transformer.
         batch_size: Clips per transformer step.
+        mixture: How often the clips of a motion are drawn for the transformer; 1 where left out.
+        start: A wan-nano folder to continue from: its autoencoder and text encoder stay as they
+            are, its transformer is trained on. `config` must then be left out.
+        device: Where to train, "cpu" or "cuda".
         seed: Seed of the weights and of everything random in training.
         threads: torch threads during training; unchanged by default.
         on_progress: Called as work proceeds.
@@ -118,26 +99,31 @@ def train_wan_nano(
 
     Raises:
         DatasetError: The data set cannot be read.
+        ModelError: `start` is not a pipeline folder.
         UsageError: An option is out of range, `out` holds something else, or its checkpoints were
             made with other clips or options.
     """
-    started = time.monotonic()
-    _check_options(out, vae_steps=vae_steps, steps=steps, batch_size=batch_size)
+    began = time.monotonic()
+    counts = {"vae_steps": vae_steps, "text_steps": text_steps, "steps": steps}
+    _check_options(out, device, **counts, batch_size=batch_size)
+    if start is not None and config is not None:
+        raise UsageError("wan-nano: the sizes are those of the start folder; leave config out")
     config = config or NanoConfig()
     work = out.with_name(out.name + ".work")
     with _torch_threads(threads):
+        pipeline = None if start is None else load_wan_nano(start).to(device)
         clips = load_clips(data, work / "clips.npz", on_progress)
-        pipeline = build_wan_nano(clips.captions, seed, config)
-        key = _run_key(clips, config, seed)
-        vae_stage, decoder_stage = train_vae(
-            pipeline,
-            clips,
-            vae_options(vae_steps, checkpoint_seconds),
-            seed=seed,
-            key=key,
-            work=work,
-            on_progress=on_progress,
-        )
+        shares = clip_shares(clips, mixture)
+        key = _run_key(clips, config, seed, start, device)
+        common = _Run(clips, seed, key, work, checkpoint_seconds, on_progress)
+        stages: list[Stage] = []
+        if pipeline is None:
+            pipeline = build_wan_nano(clips.captions, seed, config).to(device)
+            stages = train_vae(pipeline, common, vae_steps)
+            text_stage = train_text(pipeline, common, text_steps)
+            stages += [] if text_stage is None else [text_stage]
+        done = {stage.name: stage for stage in stages}
+        frozen = start is not None or "text" in done
         psnr = reconstruction_psnr(pipeline.vae, clips, slice(0, _PSNR_CLIPS))
 
         def report(stage: Stage) -> TrainReport:
@@ -145,30 +131,40 @@ def train_wan_nano(
                 folder=out,
                 clips=len(clips),
                 unreadable=clips.unreadable,
-                vae_steps=vae_stage.step,
-                decoder_steps=decoder_stage.step,
+                **_so_far(done),
                 steps=stage.step,
-                vae_losses=vae_stage.losses,
-                decoder_losses=decoder_stage.losses,
                 losses=stage.losses,
                 psnr=psnr,
                 parameters=parameter_counts(pipeline),
                 megabytes=0.0,
-                seconds=time.monotonic() - started,
+                seconds=time.monotonic() - began,
+                start="" if start is None else start.name,
+                mixture=dict(mixture or {}),
+                frozen_text=frozen,
             )
 
         stage = train_denoiser(
             pipeline,
-            clips,
-            denoiser_options(steps, checkpoint_seconds),
-            batch_size=batch_size,
-            seed=seed,
-            key=key,
-            work=work,
-            on_progress=on_progress,
+            common,
+            steps,
+            FlowOptions(batch_size=batch_size, frozen_text=frozen),
+            shares,
+            new_statistics=start is None,
             on_checkpoint=lambda stage: export(pipeline, out, report(stage)),
         )
         return export(pipeline, out, report(stage))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every stage of one run shares."""
+
+    clips: NanoData
+    seed: int
+    key: str
+    work: Path
+    checkpoint_seconds: float
+    on_progress: ProgressFn | None
 
 
 def vae_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
@@ -178,70 +174,91 @@ def vae_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
     )
 
 
-def denoiser_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
-    """How the transformer and the text encoder are optimised."""
+def text_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
+    """How the text encoder is optimised."""
     return StageOptions(
-        steps, muon_rate=0.02, adam_rate=1e-3, checkpoint_seconds=checkpoint_seconds
+        steps, muon_rate=0.02, adam_rate=2e-3, warmup=50, checkpoint_seconds=checkpoint_seconds
     )
 
 
-def train_vae(
-    pipeline: Any,
-    clips: NanoData,
-    options: StageOptions,
-    *,
-    seed: int,
-    key: str,
-    work: Path,
-    on_progress: ProgressFn | None = None,
-) -> tuple[Stage, Stage]:
-    """Train the pipeline's autoencoder, then its decoder alone, which costs a third less a step.
+def denoiser_options(steps: int, checkpoint_seconds: float = 300.0) -> StageOptions:
+    """How the transformer is optimised."""
+    return StageOptions(
+        steps, muon_rate=0.012, adam_rate=5e-4, checkpoint_seconds=checkpoint_seconds
+    )
+
+
+def train_vae(pipeline: Any, run: _Run, steps: int) -> list[Stage]:
+    """Train the autoencoder, then its decoder alone, which costs a third less a step.
 
     Args:
         pipeline: Holds the autoencoder; it keeps the averaged weights.
-        clips: Training clips.
-        options: Steps, rates, checkpoints of each of the two stages.
-        seed: Seed of everything random.
-        key: Identity of the run, for the checkpoints.
-        work: Folder of the checkpoints.
-        on_progress: Called every 10 steps.
+        run: Clips, seed, key and folder of the run.
+        steps: Steps of each of the two stages.
 
     Returns:
         The two finished stages, with their loss curves.
     """
     vae = pipeline.vae
-    key = f"{key} {_repeatable(options)}"
-    both = Stage("vae", [vae], options, seed, key)
-    run_stage(both, VaeLoss(vae, clips, _VAE_BATCH), work / "vae.pt", on_progress=on_progress)
-    alone = Stage("decoder", [vae.post_quant_conv, vae.decoder], options, seed, key)
-    loss = VaeLoss(vae, clips, _VAE_BATCH, frozen_encoder=True)
-    run_stage(alone, loss, work / "decoder.pt", on_progress=on_progress)
-    return both, alone
+    options = vae_options(steps, run.checkpoint_seconds)
+    key = f"{run.key} {_repeatable(options)}"
+    both = Stage("vae", [vae], options, run.seed, key)
+    loss = VaeLoss(vae, run.clips, _VAE_BATCH)
+    run_stage(both, loss, run.work / "vae.pt", on_progress=run.on_progress)
+    alone = Stage("decoder", [vae.post_quant_conv, vae.decoder], options, run.seed, key)
+    loss = VaeLoss(vae, run.clips, _VAE_BATCH, frozen_encoder=True)
+    run_stage(alone, loss, run.work / "decoder.pt", on_progress=run.on_progress)
+    return [both, alone]
+
+
+def train_text(pipeline: Any, run: _Run, steps: int) -> Stage | None:
+    """Teach the text encoder what the captions state (see `nano_text`).
+
+    Args:
+        pipeline: Holds the text encoder; it keeps the averaged weights.
+        run: Clips, seed, key and folder of the run.
+        steps: Steps.
+
+    Returns:
+        The finished stage, or None where the data set knows no facts about its captions.
+    """
+    clips = run.clips
+    rows = list(zip(clips.captions, clips.motions, clips.factors, strict=True))
+    facts = [stated_facts(*row) for row in rows]
+    if not any(facts):
+        return None
+    mirrored = [stated_facts(*row, mirrored=True) for row in rows]
+    encoder = pipeline.text_encoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        heads = FactHeads([*facts, *mirrored], encoder.config.d_model).to(encoder.device)
+    options = text_options(steps, run.checkpoint_seconds)
+    key = f"{run.key} {_repeatable(options)}"
+    stage = Stage("text", [encoder, heads], options, run.seed, key)
+    loss = TextLoss(pipeline, heads, clips.captions, facts, mirrored)
+    run_stage(stage, loss, run.work / "text.pt", on_progress=run.on_progress)
+    return stage
 
 
 def train_denoiser(
     pipeline: Any,
-    clips: NanoData,
-    options: StageOptions,
+    run: _Run,
+    steps: int,
+    flow: FlowOptions,
+    shares: torch.Tensor,
     *,
-    batch_size: int,
-    seed: int,
-    key: str,
-    work: Path,
-    on_progress: ProgressFn | None = None,
+    new_statistics: bool = True,
     on_checkpoint: Callable[[Stage], object] | None = None,
 ) -> Stage:
-    """Encode the clips once, then train the transformer and the text encoder together.
+    """Encode the clips once, then train the transformer, and the text encoder if it is not frozen.
 
     Args:
-        pipeline: Holds the trained autoencoder, whose latent statistics are set here.
-        clips: Training clips.
-        options: Steps, rates, checkpoints.
-        batch_size: Clips per step.
-        seed: Seed of everything random.
-        key: Identity of the run, for the checkpoint.
-        work: Folder of the checkpoint.
-        on_progress: Called while encoding and every 10 steps.
+        pipeline: Holds the trained autoencoder.
+        run: Clips, seed, key and folder of the run.
+        steps: Steps.
+        flow: What a step sees.
+        shares: Weight of each clip in the draw, "n".
+        new_statistics: Set the latent statistics from these clips; False keeps the VAE's own.
         on_checkpoint: Called after each checkpoint, with the averaged weights in the pipeline.
 
     Returns:
@@ -249,23 +266,22 @@ def train_denoiser(
     """
     vae = pipeline.vae
     sides = [
-        encode_dataset(vae, clips, mirrored=mirrored, on_progress=on_progress)
+        encode_dataset(vae, run.clips, mirrored=mirrored, on_progress=run.on_progress)
         for mirrored in (False, True)
     ]
-    set_latent_statistics(vae, torch.cat(sides))
-    latents = torch.stack([normalise_latents(vae, side) for side in sides])
-    stage = Stage(
-        "transformer",
-        [pipeline.transformer, pipeline.text_encoder],
-        options,
-        seed,
-        f"{key} batch_size={batch_size} {_repeatable(options)}",
-    )
+    if new_statistics:
+        set_latent_statistics(vae, torch.cat(sides))
+    latents = torch.stack([normalise_latents(vae, side) for side in sides]).to(vae.device)
+    options = denoiser_options(steps, run.checkpoint_seconds)
+    modules = [pipeline.transformer, *([] if flow.frozen_text else [pipeline.text_encoder])]
+    drawn = hashlib.blake2b(shares.numpy().tobytes(), digest_size=8).hexdigest()
+    key = f"{run.key} {flow} shares={drawn} {_repeatable(options)}"
+    stage = Stage("transformer", modules, options, run.seed, key)
     run_stage(
         stage,
-        FlowLoss(pipeline, latents, clips.captions, batch_size),
-        work / "transformer.pt",
-        on_progress=on_progress,
+        FlowLoss(pipeline, latents, run.clips.captions, flow, shares),
+        run.work / "transformer.pt",
+        on_progress=run.on_progress,
         on_checkpoint=None if on_checkpoint is None else lambda: on_checkpoint(stage),
     )
     return stage
@@ -300,17 +316,35 @@ def export(pipeline: Any, out: Path, report: TrainReport) -> TrainReport:
     return report
 
 
-def _check_options(out: Path, **counts: int) -> None:
+def _so_far(stages: Mapping[str, Stage]) -> dict[str, Any]:
+    """Steps and loss curves of the stages before the transformer's, as the report names them."""
+    facts: dict[str, Any] = {}
+    for name in ("vae", "decoder", "text"):
+        stage = stages.get(name)
+        facts[f"{name}_steps"] = 0 if stage is None else stage.step
+        facts[f"{name}_losses"] = [] if stage is None else stage.losses
+    return facts
+
+
+def _check_options(out: Path, device: str, **counts: int) -> None:
     for name, value in counts.items():
         if value < 1:
             raise UsageError(f"wan-nano {name}={value}: must be at least 1")
+    if device not in ("cpu", "cuda"):
+        raise UsageError(f"wan-nano device={device!r}: choose cpu or cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("wan-nano device='cuda': this PyTorch sees no CUDA device; use cpu")
     if out.exists() and not (out / "model_index.json").is_file() and any(out.iterdir()):
         raise UsageError(f"{out}: exists and is not a model folder; choose another output folder")
 
 
-def _run_key(clips: NanoData, config: NanoConfig, seed: int) -> str:
-    facts = repr((clips.key, sorted(asdict(config).items()), seed))
-    return hashlib.blake2b(facts.encode(), digest_size=8).hexdigest()
+def _run_key(
+    clips: NanoData, config: NanoConfig, seed: int, start: Path | None, device: str
+) -> str:
+    facts = [clips.key, sorted(asdict(config).items()), seed, device]
+    if start is not None:
+        facts.append([component_digest(start / part) for part in _TRAINED])
+    return hashlib.blake2b(repr(facts).encode(), digest_size=8).hexdigest()
 
 
 def _repeatable(options: StageOptions) -> str:

@@ -123,11 +123,11 @@ class VaeLoss:
 
     def __call__(self, generator: torch.Generator) -> torch.Tensor:
         """Loss of one step, every random choice drawn from `generator`."""
-        video = self._batch(generator)
+        video = self._batch(generator).to(self.vae.device)
         with torch.set_grad_enabled(not self.frozen_encoder):
             mean, log_variance = encode_whole(self.vae, video).chunk(2, dim=1)
         log_variance = log_variance.clamp(-30.0, 20.0)  # as diffusers' posterior does
-        noise = torch.randn(mean.shape, generator=generator)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         output = decode_whole(self.vae, mean + torch.exp(0.5 * log_variance) * noise)
         kl = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
         return reconstruction_loss(output, video) + _KL_WEIGHT * kl
@@ -187,7 +187,8 @@ def encode_dataset(
         if mirrored:
             video = video.flip(-1)
         with torch.no_grad():
-            latents.append(encode_whole(vae, video.contiguous()).chunk(2, dim=1)[0])
+            posterior = encode_whole(vae, video.contiguous().to(vae.device))
+            latents.append(posterior.chunk(2, dim=1)[0].cpu())
         if on_progress is not None:
             done = min(start + _ENCODE_BATCH, len(data))
             on_progress(TrainProgress("latents", done, len(data)))
@@ -211,7 +212,7 @@ def normalise_latents(vae: Any, latents: torch.Tensor) -> torch.Tensor:
 
 def reconstruction_psnr(vae: Any, data: NanoData, rows: slice) -> float:
     """Mean peak signal-to-noise ratio in dB of decoded posterior means, over some clips."""
-    video = data.video(rows)
+    video = data.video(rows).to(vae.device)
     with torch.no_grad():
         mean = encode_whole(vae, video.contiguous()).chunk(2, dim=1)[0]
         error = (decode_whole(vae, mean).clamp(-1.0, 1.0) - video).square().flatten(1).mean(dim=1)

@@ -1,0 +1,44 @@
+"""Worker processes give back results, errors, and their own death."""
+
+import math
+import os
+
+import pytest
+import torch
+
+from motive.errors import MotiveError
+from motive.processes import Workers, as_completed, one_thread
+
+
+def test_every_call_gives_its_result_and_a_dead_worker_is_one_line():
+    with Workers(1) as workers:
+        found = dict(workers.as_completed(math.sqrt, [(4.0,), (9.0,), (16.0,)]))
+        assert found == {0: 2.0, 1: 3.0, 2: 4.0}
+        assert dict(workers.as_completed(torch.get_num_threads, [()])) == {0: 1}
+        with pytest.raises(ValueError, match="math domain error"):
+            list(workers.as_completed(math.sqrt, [(-1.0,)]))
+        with pytest.raises(MotiveError, match="a worker process died") as caught:
+            list(workers.as_completed(os._exit, [(1,)]))
+        assert "\n" not in str(caught.value)
+
+
+def test_no_calls_start_no_process():
+    assert list(as_completed(2, math.sqrt, [])) == []
+
+
+def test_one_thread_lasts_as_long_as_the_block_even_if_it_fails():
+    before = torch.get_num_threads()
+    seen = []
+
+    def failing():
+        with one_thread():
+            seen.append(torch.get_num_threads())
+            raise RuntimeError("inside")
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(RuntimeError, match="inside"):
+            failing()
+        assert [*seen, torch.get_num_threads()] == [1, 2]
+    finally:
+        torch.set_num_threads(before)
