@@ -28,7 +28,9 @@ from motive.bench.counterfactual import (
 )
 from motive.bench.markdown import write_board
 from motive.bench.methods import METHODS, FromFile, Method
+from motive.bench.methods.mean_of_scores import FEED_FORWARD, FEED_FORWARD_NO_MASK
 from motive.bench.methods.motive import MOTIVE
+from motive.bench.methods.no_caption import NO_CAPTION, NO_CAPTION_NO_MASK
 from motive.bench.methods.no_mask import NO_MASK
 from motive.bench.page import build_page
 from motive.bench.problem import BenchClip, Problem, quick_problem
@@ -47,6 +49,12 @@ _LOG = logging.getLogger(__name__)
 
 TITLE = "Which score finds motion?"
 _IDENTITY = "bench.json"
+#: Method -> the same without its mask: the pairs that say what the mask buys.
+_TWINS = {
+    MOTIVE.key: NO_MASK.key,
+    NO_CAPTION.key: NO_CAPTION_NO_MASK.key,
+    FEED_FORWARD.key: FEED_FORWARD_NO_MASK.key,
+}
 _MAX_ROW_BYTES = 2 << 30  # the queries' full gradients while the projection is probed
 
 
@@ -295,17 +303,18 @@ def _sources(bench: Bench, clips: Sequence[BenchClip]) -> dict[str, partial[Prep
 def _contrasts(measured: Sequence[Measured]) -> tuple[Contrast, ...]:
     """The paired comparisons that answer what the mask buys and whether motion is found."""
     rows = {found.method.key: found for found in measured}
-    motive, unmasked = rows.get(MOTIVE.key), rows.get(NO_MASK.key)
-    if motive is None:
-        return ()
-    first = motive.retrieval.motion
     found = []
-    if unmasked is not None:
-        title = f"{MOTIVE.name} minus {NO_MASK.name}"
-        found.append(contrast("mask", title, first, unmasked.retrieval.motion))
-    if "frozen" in motive.controls:
-        title = f"{MOTIVE.name} minus its frozen control"
-        found.append(contrast("frozen", title, first, motive.controls["frozen"]))
+    for key, unmasked in _TWINS.items():
+        if key not in rows:
+            continue
+        name, first = rows[key].method.name, rows[key].retrieval.motion
+        end = "" if key == MOTIVE.key else f" of {key}"
+        if unmasked in rows:
+            title = f"{name} minus {rows[unmasked].method.name}"
+            found.append(contrast(f"mask{end}", title, first, rows[unmasked].retrieval.motion))
+        if "frozen" in rows[key].controls:
+            title = f"{name} minus its frozen control"
+            found.append(contrast(f"frozen{end}", title, first, rows[key].controls["frozen"]))
     return tuple(found)
 
 

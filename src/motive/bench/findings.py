@@ -70,16 +70,20 @@ def _chance_finding(row: BoardRow, chance: float) -> Finding:
 
 
 def _contrast_finding(contrast: Contrast) -> Finding:
+    kind, _, _ = contrast.key.partition(" of ")
+    name, _, _ = contrast.title.partition(" minus ")
     question = {
         "mask": "What does the motion mask buy?",
         "frozen": "Is it the motion that is found?",
-    }.get(contrast.key, contrast.title)
+    }.get(kind, contrast.title)
+    if kind != contrast.key:  # not the headline method
+        question = f"{question[:-1]} ({name})?"
     consequence = {
         ("mask", "higher"): "the mask helps to find motion",
         ("mask", "lower"): "the mask hurts",
         ("frozen", "higher"): "moving clips tell more than still ones under the same mask",
         ("frozen", "lower"): "still clips under the same mask do better",
-    }.get((contrast.key, contrast.verdict), "the interval holds zero, so nothing is shown")
+    }.get((kind, contrast.verdict), "the interval holds zero, so nothing is shown")
     text = f"{contrast.title}: {shown(contrast.estimate, 3, True)} mAP; {consequence}."
     tone = {"higher": "good", "lower": "bad"}.get(contrast.verdict, "open")
     return Finding(question, shown(_bare(contrast.estimate), 3, True), text, tone)
