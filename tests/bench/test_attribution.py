@@ -86,6 +86,14 @@ def test_the_board_has_every_part(finished):
     assert (finished / "index.html").stat().st_size > 1_000_000
 
 
+def test_methods_are_compared_with_their_unmasked_twins(problem, config, out):
+    methods = tuple(find_method(key) for key in ("no-caption", "no-caption-no-mask"))
+    board = attribution(problem, out, config, methods, bank=None).run()
+    assert [c.key for c in board.contrasts] == ["mask of no-caption", "frozen of no-caption"]
+    first, second = (board.row(method.key).values["map"].value for method in methods)
+    assert board.contrasts[0].estimate.value == pytest.approx(first - second)
+
+
 def test_a_second_run_computes_nothing_and_writes_the_same(problem, config, out, monkeypatch):
     before = (out / "board.json").read_bytes()
     forbid_work(monkeypatch)

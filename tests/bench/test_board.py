@@ -73,6 +73,14 @@ def test_a_difference_counts_only_if_its_interval_excludes_zero(interval, verdic
     assert (found.question, found.tone) == ("What does the motion mask buy?", tone)
 
 
+def test_comparisons_of_other_methods_name_them():
+    title = "MOTIVE, empty caption minus its frozen control"
+    contrast = Contrast("frozen of no-caption", title, Estimate(0.08, 0.03, 0.14))
+    found = findings(a_board(contrasts=(contrast,)))[1]
+    assert found.question == "Is it the motion that is found (MOTIVE, empty caption)?"
+    assert found.text.endswith("moving clips tell more than still ones under the same mask.")
+
+
 def test_findings_answer_the_questions_of_the_benchmark():
     found = {finding.question: finding for finding in findings(a_board())}
     assert found["Does MOTIVE find the motion?"].number == "2.6 x"

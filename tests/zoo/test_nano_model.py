@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motive.backbones.wan_vae import decode_whole, encode_whole
 from motive.errors import UsageError
 from motive.zoo.nano_data import mirror_caption, tokenize
 from motive.zoo.nano_denoiser import change_weights, flow_loss, shifted
@@ -20,7 +21,6 @@ from motive.zoo.nano_model import (
     train_tokenizer,
 )
 from motive.zoo.nano_muon import hidden_matrices, orthogonal_updates, orthogonalise
-from motive.zoo.nano_vae import decode_whole, encode_whole
 
 CAPTIONS = ["a red ball bounces on a grey floor", "a blue cube, striped, slides to the left"]
 TINY = NanoConfig(

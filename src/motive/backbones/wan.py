@@ -20,6 +20,7 @@ import torch
 
 from motive.backbones.digests import component_digest
 from motive.backbones.protocol import NoiseLevel, TextEmbedding
+from motive.backbones.wan_vae import decode_whole
 from motive.clips import ClipStandard
 from motive.errors import ModelError, UsageError
 
@@ -28,6 +29,7 @@ _TEXT_LENGTH = 512  # WanPipeline.__call__ default max_sequence_length
 _COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer")
 _TRAIN_TIMESTEPS = 1000.0
 _WAN_480P = ClipStandard(frames=81, fps=16.0, height=480, width=832)
+_DECODED_WHOLE = 4096  # latent positions; longer clips are decoded chunk by chunk, to save memory
 STANDARD_FILE = "motive.json"  # optional, beside model_index.json: the model's clip shape
 
 
@@ -127,8 +129,10 @@ class WanBackbone:
     @torch.no_grad()
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
         """Normalised latents "c f h w" -> uint8 "f h w 3" on the CPU."""
-        raw = (latents.cpu() * self._std + self._mean).to(self.device)
-        video = self._vae.decode(raw[None]).sample[0].float().clamp(-1, 1)
+        raw = (latents.cpu() * self._std + self._mean).to(self.device)[None]
+        small = raw[0, 0].numel() <= _DECODED_WHOLE
+        video = decode_whole(self._vae, raw) if small else self._vae.decode(raw).sample
+        video = video[0].float().clamp(-1, 1)
         return ((video.permute(1, 2, 3, 0) + 1.0) * 127.5).round().to(torch.uint8).cpu()
 
     @torch.no_grad()

@@ -62,7 +62,7 @@ class BankSettings:
     sampling_steps: int = 10
     guidance: float = 3.0
     share: float = 0.1
-    selection_seeds: tuple[int, ...] = (0, 1, 2)
+    selection_seeds: tuple[int, ...] = (0, 1)
     motions: tuple[str, ...] = ()
 
 

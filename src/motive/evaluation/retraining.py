@@ -43,7 +43,7 @@ class Recipe:
             the last batches happened to be. None judges the last weights.
     """
 
-    steps: int = 128
+    steps: int = 96
     batch_size: int = 8
     learning_rate: float = 1e-4
     warmup: int = 20
