@@ -81,7 +81,10 @@ def test_decoding_undoes_the_normalisation_of_the_pipeline(backbone, pipeline):
     with torch.no_grad():
         video = pipeline.vae.decode(latents[None] * std + mean).sample[0]
     expected = ((video.clamp(-1, 1).permute(1, 2, 3, 0) + 1) * 127.5).round().to(torch.uint8)
-    assert torch.equal(backbone.decode_latents(latents), expected)
+    found = backbone.decode_latents(latents)
+    # Small clips are decoded in one pass; the pipeline goes chunk by chunk and rounds otherwise.
+    assert (found.int() - expected.int()).abs().max() <= 1
+    assert (found == expected).double().mean() > 0.999
 
 
 @pytest.mark.parametrize("frame", range(9))
