@@ -93,6 +93,7 @@ def conditions() -> Iterator[Condition]:
     chosen += [Condition(300.0, losses=MASKS)]
     chosen += [Condition(t, caption=False, losses=PAIR) for t in (751.0, 300.0)]
     chosen += [Condition(t, losses=PAIR) for t in (150.0, 550.0, 900.0)]
+    chosen += [Condition(300.0, seed, caption=False, losses=PAIR) for seed in (1, 2)]
     chosen += [Condition(751.0, seed, losses=PAIR) for seed in (1, 2)]
     for condition in chosen:
         yield condition
@@ -338,6 +339,8 @@ def variants() -> Iterator[Variant]:
         for loss in ("no mask", "mask"):
             condition = Condition(float(timestep), caption=False, losses=PAIR)
             yield single("caption", f"t={timestep}, empty caption, {loss}", condition, loss)
+            name = f"t={timestep}, feed-forward, empty caption, {loss}"
+            yield single("caption", name, condition, loss, "feed-forward")
     for loss in MASKS:
         yield single("mask", f"t=300, {loss}", Condition(300.0, losses=MASKS), loss)
         yield single(
@@ -349,11 +352,11 @@ def variants() -> Iterator[Variant]:
 
 def _noise_variants() -> Iterator[Variant]:
     """Three noise draws: what is averaged, and what happens if they are not shared."""
-    for timestep in (300, 751):
-        sigma = float(timestep)
+    for timestep, caption in ((300, True), (300, False), (751, True)):
+        sigma, said = float(timestep), "" if caption else ", empty caption"
         draws = (
-            Condition(sigma),
-            *(Condition(sigma, seed, losses=PAIR) for seed in (1, 2)),
+            Condition(sigma, caption=caption, losses=LOSSES if caption else PAIR),
+            *(Condition(sigma, seed, caption=caption, losses=PAIR) for seed in (1, 2)),
         )
         for part in ("all parameters", "feed-forward"):
             for loss in ("no mask", "mask"):
@@ -363,7 +366,7 @@ def _noise_variants() -> Iterator[Variant]:
                     "query and clip under other noise": _other_noise,
                 }
                 for kind, combine in kinds.items():
-                    name = f"t={timestep}, {part}, {kind}, {loss}"
+                    name = f"t={timestep}{said}, {part}, {kind}, {loss}"
                     unmasked = name.replace(", mask", ", no mask") if loss == "mask" else None
                     scores = partial(_combined, combine, loss)
                     yield Variant("noise", name, draws, scores, part, unmasked)
