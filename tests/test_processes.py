@@ -2,6 +2,10 @@
 
 import math
 import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 import torch
@@ -20,6 +24,41 @@ def test_every_call_gives_its_result_and_a_dead_worker_is_one_line():
         with pytest.raises(MotiveError, match="a worker process died") as caught:
             list(workers.as_completed(os._exit, [(1,)]))
         assert "\n" not in str(caught.value)
+
+
+ORPHANS = """
+import os, time
+from motive.processes import Workers
+
+if __name__ == "__main__":
+    workers = Workers(2)
+    for _, number in workers.as_completed(os.getpid, [()]):
+        print(number, flush=True)
+    time.sleep(600)
+"""
+
+
+def alive(process):
+    """Whether a process runs; one that has ended but was not waited for does not."""
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks processes up in /proc")
+def test_workers_of_a_killed_parent_end(tmp_path):
+    script = tmp_path / "orphans.py"
+    script.write_text(ORPHANS)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        worker = int(parent.stdout.readline())
+        assert alive(worker)
+        parent.send_signal(signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(worker)
 
 
 def test_no_calls_start_no_process():

@@ -7,6 +7,8 @@ change the order in which long sums are added, and with it their last bits.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -18,6 +20,23 @@ import torch
 from motive.errors import MotiveError
 
 _Result = TypeVar("_Result")
+
+
+def _begin_worker() -> None:
+    """One thread for torch, and no life without the parent.
+
+    The queues of a pool stay open while any worker holds them, so the workers of a killed parent
+    would wait for work for ever, with a model in memory each.
+    """
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)  # nobody is left to tell
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 @contextmanager
@@ -64,8 +83,7 @@ class Workers:
             self._pool = ProcessPoolExecutor(
                 self.count,
                 mp_context=multiprocessing.get_context("spawn"),
-                initializer=torch.set_num_threads,
-                initargs=(1,),
+                initializer=_begin_worker,
             )
         pool, numbers = self._pool, dict[Future[_Result], int]()
         try:
