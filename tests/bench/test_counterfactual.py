@@ -130,7 +130,12 @@ def test_references_stand_beside_the_methods(measured):
     assert set(found.references) == {
         "all candidates", "random 10 %", "without random 10 %", labelled,
     }  # fmt: skip
-    assert (found.models, found.subsets, found.seeds, found.updates) == (80, 40, 2, 128)
+    assert (found.models, found.subsets, found.seeds, found.updates) == (
+        80,
+        40,
+        2,
+        SETTINGS.recipe.steps,
+    )
     assert found.fraction == 0.5
     for rows in found.rows.values():
         json.dumps({key: dataclasses.asdict(value) for key, value in rows.items()})
