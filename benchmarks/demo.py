@@ -34,7 +34,7 @@ def main() -> None:
         out = Path(folder) / "demo"
         results = {"first": run(out), "second": run(out)}
     print(json.dumps(results))
-    save("demo", {"runs": results, "training_clips": 420, "queries": 20})
+    save("demo", {"runs": results, "training_clips": 420, "queries": 50})
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ def test_wan_nano_is_an_ordinary_wan_pipeline_folder():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_demo_ends_with_a_report_and_finds_all_work_done_the_second_time(tmp_path, capsys):
     out = tmp_path / "demo"
     command = ["demo", "--out", str(out), "--clips", "20", "--json"]
