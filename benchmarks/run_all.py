@@ -6,7 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("projection_quality", "projection_speed", "gradient_overhead", "demo", "motion_retrieval")
+ORDER = (
+    "projection_quality",
+    "projection_speed",
+    "gradient_overhead",
+    "demo",
+    "wan_nano_fidelity",
+    "attribution_board",
+)
 
 
 def main() -> None:
