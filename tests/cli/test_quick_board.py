@@ -16,7 +16,7 @@ def test_the_quick_board_has_every_quick_method_its_controls_and_retrained_model
     board = json.loads((out / "board.json").read_text("utf-8"))
     rows = {row["key"]: row["values"] for row in board["rows"]}
     assert set(rows) == {method.key for method in METHODS if method.quick}
-    for column in ("map", "frozen", "shuffled", "lds_loss"):
+    for column in ("map", "frozen", "lds_loss"):
         low, value, high = (rows["motive"][column][name] for name in ("low", "value", "high"))
         assert low <= value <= high
     assert rows["random"]["map"]["low"] < board["chance"] < rows["random"]["map"]["high"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from motive.report import (
@@ -30,6 +30,8 @@ def query(scores, threshold=None, same=None):
 
 @settings(deadline=None)
 @given(scores=SCORES, threshold=st.floats(-1, 1))
+@example(scores=[1.0], threshold=np.nextafter(1.0, 0.0))
+@example(scores=[0.0], threshold=5e-324)
 def test_histogram_keeps_every_score_and_every_mark_inside(scores, threshold):
     drawn = charts.histogram(query(scores, threshold))
     total = sum(bar.same + bar.other for bar in drawn.bars) * drawn.peak / 100

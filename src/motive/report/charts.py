@@ -98,7 +98,10 @@ def histogram(query: QueryReport) -> Histogram:
         marked.append(query.threshold)
     everything = np.concatenate([scores, np.asarray(marked, dtype=np.float64)])
     low, high = (everything.min(), everything.max()) if everything.size else (0.0, 1.0)
-    margin = 0.03 * (high - low) or max(abs(high) * 0.1, 1e-3)
+    spread, size = high - low, max(abs(high), abs(low))
+    # Scores that differ by rounding alone leave no room for bins between them.
+    apart = spread > max(1e-9 * size, 1e-200)
+    margin = 0.03 * spread if apart else max(0.1 * size, 1e-3)
     axis = _score_axis(float(low - margin), float(high + margin))
     bins = int(np.clip(round(2 * np.sqrt(scores.size)), 12, 56))
     counts, edges = np.histogram(scores, bins=bins, range=(axis.low, axis.high))
