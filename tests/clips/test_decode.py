@@ -122,12 +122,12 @@ def test_seeking_never_changes_which_frame_is_shown(numbered_video, name, codec,
 
 def test_a_container_that_cannot_seek_is_read_from_its_first_frame(numbered_video):
     path = numbered_video(40, 16)
-    real = decode_module._timed_frames
+    real = decode_module.timed_frames
 
     def lands_too_late(container, stream, start):
         return real(container, stream, None if start is None else start + 1)
 
-    with mock.patch.object(decode_module, "_timed_frames", lands_too_late):
+    with mock.patch.object(decode_module, "timed_frames", lands_too_late):
         decoded = decode_clip(Clip(str(path), start=0.5), ClipStandard(9, 16, **SMALL))
     assert numbers(decoded) == list(range(8, 17))
 
@@ -174,14 +174,14 @@ def test_a_single_frame_is_too_short_and_suggests_no_frame_count(numbered_video)
 
 def test_decoding_stops_when_the_last_frame_is_known(numbered_video):
     path = numbered_video(200, 16)
-    real, seen = decode_module._timed_frames, []
+    real, seen = decode_module.timed_frames, []
 
     def counting(*args):
         for frame in real(*args):
             seen.append(frame.time)
             yield frame
 
-    with mock.patch.object(decode_module, "_timed_frames", counting):
+    with mock.patch.object(decode_module, "timed_frames", counting):
         decode_clip(Clip(str(path), start=6.0), ClipStandard(9, 16, **SMALL))
     assert len(seen) < 12 + 9 + 2  # at most one group of pictures before, one frame after
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motive.errors import UsageError
-from motive.motion import TRACKERS, DISTracker, get_tracker
+from motive.motion import TRACKERS, DISTracker, FarnebackTracker, get_tracker
 
 
 def texture(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -43,6 +43,14 @@ def test_consecutive_flow_is_the_shift_to_the_next_frame_in_every_frame(velocity
     assert flow.dtype == torch.float32
     error = (inner(flow) - torch.tensor(velocity)).norm(dim=-1)
     assert error.mean(dim=(1, 2)).max() < 0.15  # the last frame too, with the same sign
+
+
+def test_farneback_follows_shifts_too():
+    frames = shifted_clip((2.0, -1.0), frames=6)
+    error = (inner(FarnebackTracker().consecutive(frames)) - torch.tensor([2.0, -1.0])).norm(dim=-1)
+    assert error.mean() < 0.2
+    mean = FarnebackTracker().anchor(frames)[5, 32:-32, 32:-32].mean(dim=(0, 1))
+    assert mean.tolist() == pytest.approx([10, -5], abs=0.5)
 
 
 def test_the_last_frame_gets_minus_its_way_back():
@@ -85,10 +93,10 @@ def test_frames_of_any_size_are_tracked(height, width, count):
     frames = torch.from_numpy(
         np.random.default_rng(0).integers(0, 255, (count, height, width, 3)).astype(np.uint8)
     )
-    tracker = DISTracker(preset="ultrafast", min_side=32)
-    for flow in (tracker.consecutive(frames), tracker.anchor(frames)):
-        assert flow.shape == (count, height, width, 2)
-        assert flow.isfinite().all()
+    for tracker in (DISTracker(preset="ultrafast", min_side=32), FarnebackTracker(min_side=32)):
+        for flow in (tracker.consecutive(frames), tracker.anchor(frames)):
+            assert flow.shape == (count, height, width, 2)
+            assert flow.isfinite().all()
 
 
 def test_enlarging_small_frames_keeps_flow_in_their_own_pixels():
@@ -118,7 +126,7 @@ def test_flow_depends_neither_on_threads_nor_on_other_clips():
 def test_trackers_are_found_by_name_with_their_settings():
     tracker = get_tracker("dis", preset="fast", min_side=64)
     assert tracker.settings == {"name": "dis", "preset": "fast", "min_side": 64}
-    assert set(TRACKERS) >= {"dis"}
+    assert set(TRACKERS) >= {"dis", "farneback", "codec", "raft", "cotracker3"}
 
 
 @pytest.mark.parametrize(
@@ -128,6 +136,9 @@ def test_trackers_are_found_by_name_with_their_settings():
         ("dis", {"presets": "fast"}, "presets"),
         ("dis", {"preset": "best"}, "ultrafast, fast, medium"),
         ("dis", {"min_side": 8}, "at least 32"),
+        ("farneback", {"window": 2}, "at least 3"),
+        ("farneback", {"preset": "fast"}, "preset"),
+        ("codec", {"min_side": 64}, "CodecTracker"),
     ],
 )
 def test_wrong_names_and_options_are_usage_errors(name, options, word):

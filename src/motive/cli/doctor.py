@@ -16,6 +16,7 @@ from motive.backbones import EMBEDDED_MODELS, load_backbone
 from motive.cli.console import emit
 from motive.cli.options import Common
 from motive.errors import MotiveError
+from motive.motion import TRACKERS
 from motive.runs.config import versions
 
 
@@ -33,14 +34,14 @@ def doctor(
     ] = None,
     common: Common = Common(),  # noqa: B008
 ) -> None:
-    """Show versions, devices, video codecs, extras and the embedded model.
+    """Show versions, devices, video codecs, trackers, extras and the embedded model.
 
     For example:
 
         motive doctor
         motive doctor --model path/to/Wan2.1-T2V-1.3B-Diffusers
     """
-    checks = [*_machine(), *_video(), *_extras()]
+    checks = [*_machine(), *_video(), *_trackers(), *_extras()]
     checks += [_model(name) for name in [*EMBEDDED_MODELS, *([model] if model else [])]]
     lines = [f"{'ok ' if check.ok else 'no '} {check.name}: {check.text}" for check in checks]
     found = versions()
@@ -79,6 +80,10 @@ def _video() -> list[_Check]:
         _Check("video decoding", len(found) == 4, f"PyAV {av.__version__}: {', '.join(found)}"),
         _Check("video encoding", encoder, "libx264" if encoder else "no libx264 in this PyAV"),
     ]
+
+
+def _trackers() -> list[_Check]:
+    return [_Check(f"tracker {name}", *card.state()) for name, card in TRACKERS.items()]
 
 
 def _extras() -> list[_Check]:

@@ -141,11 +141,9 @@ class _Picker:
     def run(self, *, seek: bool) -> bool:
         """Pick frames until every target has one or the span ends; False when a seek failed."""
         end = math.inf if self.clip.end is None else self.clip.end
-        shown: _TimedFrame | None = None
+        shown: TimedFrame | None = None
         try:
-            for now in _timed_frames(
-                self.container, self.stream, self.clip.start if seek else None
-            ):
+            for now in timed_frames(self.container, self.stream, self.clip.start if seek else None):
                 if seek and shown is None and now.time > self.clip.start + self.slack:
                     return False
                 if now.time >= end - self.slack:
@@ -194,7 +192,7 @@ class _Picker:
             f"{standard.frames / standard.fps:.2f} s; {advice}"
         )
 
-    def _emit_before(self, limit: float, shown: _TimedFrame) -> None:
+    def _emit_before(self, limit: float, shown: TimedFrame) -> None:
         """Give the shown frame to every open target before `limit` (seconds)."""
         first = self.filled
         last = int(np.searchsorted(self.targets, limit, side="left"))
@@ -219,7 +217,7 @@ class _Picker:
 
 
 @dataclass(frozen=True)
-class _TimedFrame:
+class TimedFrame:
     """A decoded frame; times in seconds from the first frame.
 
     `damaged_at` is the time of the last damaged frame since the key frame, or None: the decoder
@@ -232,9 +230,9 @@ class _TimedFrame:
     damaged_at: float | None
 
 
-def _timed_frames(
+def timed_frames(
     container: InputContainer, stream: VideoStream, start: float | None
-) -> Iterator[_TimedFrame]:
+) -> Iterator[TimedFrame]:
     """Frames in the order of their times, from the key frame before `start` (None: from the first).
 
     Frames whose time steps back (broken or joined files) are left out; frames without a time
@@ -270,7 +268,7 @@ def _timed_frames(
             damaged_at = time
         elif frame.key_frame:
             damaged_at = None
-        yield _TimedFrame(time, (frame.duration or 0) * tick or interval, frame, damaged_at)
+        yield TimedFrame(time, (frame.duration or 0) * tick or interval, frame, damaged_at)
 
 
 def check_span(clip: Clip) -> None:

@@ -1,33 +1,61 @@
-"""Where and how much a clip moves: trackers, motion weights on the latent grid, overlays."""
+"""Where and how much a clip moves: trackers, camera and objects, motion weights, overlays."""
 
+from motive.motion.camera import CameraMotion, fit_camera
+from motive.motion.codec import CodecTracker
+from motive.motion.config import MotionConfig
+from motive.motion.facts import MotionFacts, motion_uniformity
+from motive.motion.measure import Motion, measure_motion, motion_magnitude, pixel_motion
+from motive.motion.opencv_flow import DISTracker, FarnebackTracker
 from motive.motion.overlay import overlay_frames, write_overlay
-from motive.motion.trackers import TRACKERS, DISTracker, Tracker, get_tracker
+from motive.motion.placement import place_in_frame
+from motive.motion.shots import find_cuts, picture_area
+from motive.motion.trackers import (
+    TRACKERS,
+    FileTracker,
+    ReliableTracker,
+    Tracker,
+    TrackerCard,
+    get_tracker,
+)
 from motive.motion.weights import (
-    MotionConfig,
     MotionWeights,
     compute_motion_weights,
     latent_motion_weights,
     minmax_weights,
-    motion_magnitude,
-    motion_uniformity,
-    pixel_motion,
+    normalised_weights,
+    robust_weights,
     weights_from_magnitude,
 )
 
 __all__ = [
     "TRACKERS",
+    "CameraMotion",
+    "CodecTracker",
     "DISTracker",
+    "FarnebackTracker",
+    "FileTracker",
+    "Motion",
     "MotionConfig",
+    "MotionFacts",
     "MotionWeights",
+    "ReliableTracker",
     "Tracker",
+    "TrackerCard",
     "compute_motion_weights",
+    "find_cuts",
+    "fit_camera",
     "get_tracker",
     "latent_motion_weights",
+    "measure_motion",
     "minmax_weights",
     "motion_magnitude",
     "motion_uniformity",
+    "normalised_weights",
     "overlay_frames",
+    "picture_area",
     "pixel_motion",
+    "place_in_frame",
+    "robust_weights",
     "weights_from_magnitude",
     "write_overlay",
 ]

@@ -1,4 +1,4 @@
-"""Trackers: how far every pixel of a clip moves.
+"""Trackers: how far every pixel of a clip moves, and which trackers there are.
 
 Invariant: a tracker is a pure function of the frames and its settings, so that weights can be
 cached and compared; everything that changes its numbers stands in `settings`.
@@ -8,23 +8,22 @@ Displacements are (dx, dy) in pixels of the given frames, x to the right and y d
 
 from __future__ import annotations
 
-import math
-from typing import Any, Literal, Protocol
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
 
-import cv2
-import numpy as np
 import torch
 
-from motive.errors import UsageError
+from motive.clips import Clip, Provenance
+from motive.errors import MissingExtraError, UsageError
+from motive.motion import cotracker
+from motive.motion.codec import CodecTracker
+from motive.motion.cotracker import CoTracker
+from motive.motion.opencv_flow import DISTracker, FarnebackTracker
+from motive.motion.raft import RAFTTracker
 
-Preset = Literal["ultrafast", "fast", "medium"]
-
-_PRESETS = {
-    "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
-    "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
-    "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
-}
-_DIS_SMALLEST = 32  # below 12 px OpenCV refuses or crashes; 32 keeps well clear of that
+Kind = Literal["consecutive", "anchor"]
 
 
 class Tracker(Protocol):
@@ -59,89 +58,81 @@ class Tracker(Protocol):
         """
 
 
-class DISTracker:
-    """OpenCV's Dense Inverse Search flow: no weights, CPU, the same numbers for any thread count.
+@runtime_checkable
+class ReliableTracker(Protocol):
+    """A tracker that also knows how far each displacement can be trusted."""
 
-    DIS works at half resolution or less, so objects of a few pixels are lost in small frames.
-    Frames whose shorter side is below `min_side` are therefore enlarged by a whole factor first and
-    the flow is brought back. At 64 px, doubling halves the error on a moving disc of 23 px from
-    1.3 to 0.5 px; `min_side=256` brings it to 0.2 px at four times the time.
-    """
-
-    name = "dis"
-
-    def __init__(self, preset: Preset = "medium", min_side: int = 128) -> None:
-        """Choose the settings.
+    def with_reliability(
+        self, frames: torch.Tensor, displacement: Kind
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Displacement and its reliability, from one pass.
 
         Args:
-            preset: OpenCV's trade-off between speed and quality.
-            min_side: Shorter side in pixels below which frames are enlarged, at least 32.
+            frames: uint8 "f h w 3", RGB.
+            displacement: Which of the tracker's two displacements.
 
-        Raises:
-            UsageError: An unknown preset, or a `min_side` below 32.
+        Returns:
+            Displacement as `consecutive` or `anchor` give it, and visibility x confidence,
+            float32 "f h w" in [0, 1], in the same coordinates.
         """
-        if preset not in _PRESETS:
-            raise UsageError(f"preset={preset!r}: must be one of {', '.join(_PRESETS)}")
-        if min_side < _DIS_SMALLEST:
-            raise UsageError(f"min_side={min_side}: must be at least {_DIS_SMALLEST}")
-        self.preset = preset
-        self.min_side = min_side
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Name, preset and smallest side."""
-        return {"name": self.name, "preset": self.preset, "min_side": self.min_side}
 
-    def consecutive(self, frames: torch.Tensor) -> torch.Tensor:
-        """Displacement to the next frame; see `Tracker.consecutive`."""
-        grey, factor = self._prepare(frames)
-        count, height, width, _ = frames.shape
-        flow = torch.zeros(count, height, width, 2)
-        for f in range(count - 1):
-            flow[f] = _to_size(self._flow(grey[f], grey[f + 1]), factor)
-        if count > 1:
-            flow[-1] = -_to_size(self._flow(grey[-1], grey[-2]), factor)
-        return flow
+@runtime_checkable
+class FileTracker(Protocol):
+    """A tracker that reads the video file; decoded frames are no use to it."""
 
-    def anchor(self, frames: torch.Tensor) -> torch.Tensor:
-        """Displacement from frame 0; see `Tracker.anchor`.
+    def consecutive_in_file(
+        self, clip: Clip, provenance: Provenance, size: tuple[int, int]
+    ) -> torch.Tensor:
+        """As `Tracker.consecutive`, for the frames that `provenance` names.
 
-        Each search starts from the flow to the frame before, so that displacements larger than
-        what DIS finds in one step are followed as they build up.
+        Args:
+            clip: The file.
+            provenance: Which source frames the output shows, from `decode_clip`.
+            size: (height, width) of the output in pixels.
         """
-        grey, factor = self._prepare(frames)
-        count, height, width, _ = frames.shape
-        flow = torch.zeros(count, height, width, 2)
-        current: np.ndarray | None = None
-        for f in range(1, count):
-            current = self._flow(grey[0], grey[f], current)
-            flow[f] = _to_size(current, factor)
-        return flow
-
-    def _prepare(self, frames: torch.Tensor) -> tuple[list[np.ndarray], int]:
-        """Grey frames, enlarged by the returned whole factor where they are small."""
-        if frames.dtype != torch.uint8 or frames.ndim != 4 or frames.shape[3] != 3:
-            raise UsageError(
-                f"frames {frames.dtype} {tuple(frames.shape)}: must be uint8 'f h w 3'"
-            )
-        factor = max(1, math.ceil(self.min_side / min(frames.shape[1:3])))
-        grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames.cpu().numpy()]
-        if factor > 1:
-            how = cv2.INTER_CUBIC
-            grey = [cv2.resize(g, None, fx=factor, fy=factor, interpolation=how) for g in grey]
-        return grey, factor
-
-    def _flow(
-        self, first: np.ndarray, second: np.ndarray, start: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Flow "h w 2" from one grey frame to another, searched from `start`."""
-        search = cv2.DISOpticalFlow.create(_PRESETS[self.preset])
-        initial: Any = None if start is None else start.copy()  # calc writes into it
-        return search.calc(first, second, initial)
 
 
-def get_tracker(name: str, **options: Any) -> Tracker:
-    """The tracker of this name.
+@dataclass(frozen=True)
+class TrackerCard:
+    """What one should know before choosing a tracker.
+
+    Attributes:
+        name: As in `get_tracker`.
+        build: Makes the tracker from its own options.
+        about: One line.
+        weights: Licence of its weights and where they come from; empty if it has none.
+        modules: Importable packages that MOTIVE does not install.
+        get: How to get them.
+        fetched: Says whether code or weights that are downloaded on first use are there already.
+    """
+
+    name: str
+    build: Callable[..., Any]
+    about: str
+    weights: str = ""
+    modules: tuple[str, ...] = ()
+    get: str = ""
+    fetched: Callable[[], bool] | None = None
+
+    def missing(self) -> tuple[str, ...]:
+        """Those of `modules` that are not installed."""
+        return tuple(name for name in self.modules if importlib.util.find_spec(name) is None)
+
+    def state(self) -> tuple[bool, str]:
+        """Whether the tracker can run here, and one line with its licence and what is missing."""
+        text = self.about
+        if self.weights:
+            text += f"; weights {self.weights}"
+        if self.missing():
+            return False, f"{text}; {', '.join(self.missing())} missing: {self.get}"
+        if self.fetched is not None and not self.fetched():
+            return False, f"{text}; not here yet: {self.get}"
+        return True, text
+
+
+def get_tracker(name: str, **options: Any) -> Any:
+    """The tracker of this name: a `Tracker`, or a `FileTracker`.
 
     Args:
         name: One of `TRACKERS`.
@@ -149,21 +140,66 @@ def get_tracker(name: str, **options: Any) -> Tracker:
 
     Raises:
         UsageError: An unknown name, or options that this tracker does not have.
+        MissingExtraError: A package that the tracker needs is not installed.
     """
     if name not in TRACKERS:
         raise UsageError(f"tracker={name!r}: must be one of {', '.join(TRACKERS)}")
+    card = TRACKERS[name]
+    if card.missing():
+        raise MissingExtraError(
+            f"tracker={name!r}: {', '.join(card.missing())} is not installed; {card.get}, or "
+            "choose another tracker (`motive doctor` lists them)"
+        )
     try:
-        return TRACKERS[name](**options)
+        return card.build(**options)
     except TypeError as error:
         raise UsageError(f"tracker={name!r}: {error}") from None
 
 
-TRACKERS: dict[str, type[DISTracker]] = {DISTracker.name: DISTracker}
+def _alltracker(**options: Any) -> Any:
+    """Built here so that nothing of it is imported for users of other trackers."""
+    from motive.motion.alltracker import AllTracker
+
+    return AllTracker(**options)
 
 
-def _to_size(flow: np.ndarray, factor: int) -> torch.Tensor:
-    """Flow of enlarged frames, in the pixels of the original ones."""
-    if factor > 1:
-        height, width = flow.shape[0] // factor, flow.shape[1] // factor
-        flow = cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) / factor
-    return torch.from_numpy(flow)
+def _alltracker_fetched() -> bool:
+    from motive.motion.alltracker import loading
+
+    return loading.fetched()
+
+
+_CARDS = (
+    TrackerCard("dis", DISTracker, "OpenCV Dense Inverse Search flow; CPU, the default"),
+    TrackerCard("farneback", FarnebackTracker, "OpenCV Farneback flow; CPU"),
+    TrackerCard(
+        "codec", CodecTracker, "motion vectors of the encoder (H.264, MPEG-4); nearly free, coarse"
+    ),
+    TrackerCard(
+        "alltracker",
+        _alltracker,
+        "AllTracker, the paper's: dense tracks with visibility and confidence",
+        weights="MIT",
+        get="weights=PATH of alltracker.pth or alltracker_tiny.pth, or the hub's "
+        "aharley/alltracker on first use (66 MB)",
+        fetched=_alltracker_fetched,
+    ),
+    TrackerCard(
+        "raft",
+        RAFTTracker,
+        "torchvision RAFT flow",
+        weights="BSD-3-Clause, downloaded by torchvision",
+        modules=("torchvision",),
+        get="install the torchvision that belongs to your torch",
+    ),
+    TrackerCard(
+        "cotracker3",
+        CoTracker,
+        "CoTracker3 point tracks on a grid",
+        weights="CC-BY-NC-4.0 (no commercial use)",
+        get="torch.hub fetches code and weights on first use (needs the internet)",
+        fetched=cotracker.fetched,
+    ),
+)
+
+TRACKERS: dict[str, TrackerCard] = {card.name: card for card in _CARDS}

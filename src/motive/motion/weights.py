@@ -1,104 +1,46 @@
-"""From a clip's pixels to the motion weights that mask its loss.
+"""From the magnitude of motion to the weights that mask a clip's loss.
 
-Invariant: the weights are the paper's, bit for bit (eq. 12-14); what the paper leaves open (time
-pooling, the kind of displacement) is an option of `MotionConfig` and nothing else is changed.
-Facts that warn of a bad mask (static clip, camera pan) are reported beside the weights, not mixed
-into them.
+Invariant: by default the weights are the paper's, bit for bit (eq. 12-14); what the paper leaves
+open (time pooling, the kind of displacement) and what departs from it are options of
+`MotionConfig`. Facts that warn of a bad mask (static clip, camera pan) are reported beside the
+weights, not mixed into them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 
+from motive.clips import Clip, Provenance
 from motive.errors import UsageError
-from motive.motion.trackers import get_tracker
+from motive.motion.config import ZETA, MotionConfig
+from motive.motion.facts import MOVING_PX, MotionFacts
+from motive.motion.measure import measure_motion
 
-ZETA = 1e-6  # paper eq. 13
-STATIC_MAX_PX = 0.05  # px; nothing at all moves
-# px; identical frames after H.264 at CRF 10 to 30 reach a mean of 0.0045 (and a maximum of 2, which
-# is why the maximum alone cannot tell); a disc on 1 % of the picture moving 1 px/frame gives 0.01.
-STATIC_MEAN_PX = 0.005
-MOVING_PX = 0.5  # px per frame; above the noise of every tracker
-
-
-@dataclass(frozen=True)
-class MotionConfig:
-    """How motion is measured and turned into weights.
-
-    Attributes:
-        tracker: Name of the tracker (`dis`).
-        tracker_options: The tracker's own settings, such as `preset` of `dis`.
-        displacement: "consecutive": from each frame to the next, so that a weight sits where the
-            motion is in that frame. "anchor": from frame 0 to each frame, cumulative, in frame 0's
-            coordinates, as AllTracker gives it.
-        pool: How the frames that the VAE folds into one latent frame are joined: "mean" or "max".
-        zeta: Added to the range in the min-max formula (paper eq. 13).
-        antialias: Widen the bilinear filter when shrinking to the latent grid, so that every pixel
-            counts. False samples four pixels per latent cell, the literal reading of eq. 14.
-    """
-
-    tracker: str = "dis"
-    tracker_options: Mapping[str, Any] = field(default_factory=dict)
-    displacement: Literal["consecutive", "anchor"] = "consecutive"
-    pool: Literal["mean", "max"] = "mean"
-    zeta: float = ZETA
-    antialias: bool = True
-
-    def __post_init__(self) -> None:
-        if self.displacement not in ("consecutive", "anchor"):
-            raise UsageError(
-                f"displacement={self.displacement!r}: must be 'consecutive' or 'anchor'"
-            )
-        if self.pool not in ("mean", "max"):
-            raise UsageError(f"pool={self.pool!r}: must be 'mean' or 'max'")
-        if not self.zeta > 0:
-            raise UsageError(f"zeta={self.zeta}: must be positive")
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything that changes the weights, for the fingerprint: JSON values only."""
-        return {
-            "tracker": get_tracker(self.tracker, **self.tracker_options).settings,
-            "displacement": self.displacement,
-            "pool": self.pool,
-            "zeta": self.zeta,
-            "antialias": self.antialias,
-        }
+_SAMPLES = 1 << 20  # values that percentiles are taken of; a larger clip is sampled evenly
 
 
 @dataclass(frozen=True)
 class MotionWeights:
     """Weights of one clip on the latent grid, and the facts behind them.
 
-    Magnitudes are in pixels of the standardised clip: per frame for consecutive displacement,
-    since frame 0 for anchored displacement.
-
     Attributes:
         weights: float32 "f h w" on the latent grid, in [0, 1].
         tracker: Name of the tracker.
-        displacement: "consecutive" or "anchor".
-        mean_magnitude: Mean over frames and pixels.
-        max_magnitude: Largest over frames and pixels.
-        moving_fraction: Share of pixels that move by more than 0.5 px, in [0, 1].
-        uniformity: How evenly motion fills the picture, in [0, 1]; see `motion_uniformity`. Near 1
-            the mask masks nothing: a camera move, most likely.
-        static: True when no more moves than compression noise (largest below 0.05 px, or mean
-            below 0.005 px). The min-max formula then stretches noise, so the weights say nothing.
+        displacement: As in `MotionConfig`.
+        facts: See `MotionFacts`. Where they say `static`, min-max has stretched noise and the
+            weights say nothing.
     """
 
     weights: torch.Tensor
     tracker: str
     displacement: str
-    mean_magnitude: float
-    max_magnitude: float
-    moving_fraction: float
-    uniformity: float
-    static: bool
+    facts: MotionFacts
 
 
 def compute_motion_weights(
@@ -106,6 +48,9 @@ def compute_motion_weights(
     groups: Sequence[Sequence[int]],
     grid: tuple[int, int],
     config: MotionConfig,
+    *,
+    clip: Clip | None = None,
+    provenance: Provenance | None = None,
 ) -> MotionWeights:
     """Motion weights of a clip on a latent grid.
 
@@ -114,26 +59,20 @@ def compute_motion_weights(
         groups: For each latent frame, the pixel frames that the VAE folds into it.
         grid: (height, width) of the latent grid.
         config: How to measure and pool.
+        clip: Where the pixels come from; only a tracker that reads files needs it.
+        provenance: The same: what `decode_clip` says about the pixels.
 
     Raises:
         UsageError: Unknown tracker or options, or `groups` and `grid` do not fit the pixels.
+        ClipError: A tracker that reads files cannot read this one.
     """
-    return weights_from_magnitude(pixel_motion(pixels, config), groups, grid, config)
-
-
-def pixel_motion(pixels: torch.Tensor, config: MotionConfig) -> torch.Tensor:
-    """How far each pixel moves, by the tracker and kind of displacement of the config.
-
-    Args:
-        pixels: uint8 "f h w 3", RGB.
-        config: Tracker and displacement.
-
-    Returns:
-        float32 "f h w", in pixels.
-    """
-    tracker = get_tracker(config.tracker, **config.tracker_options)
-    anchored = config.displacement == "anchor"
-    return motion_magnitude(tracker.anchor(pixels) if anchored else tracker.consecutive(pixels))
+    motion = measure_motion(pixels, config, clip=clip, provenance=provenance)
+    return MotionWeights(
+        weights_from_magnitude(motion.magnitude, groups, grid, config),
+        config.tracker,
+        config.displacement,
+        motion.facts,
+    )
 
 
 def weights_from_magnitude(
@@ -141,41 +80,32 @@ def weights_from_magnitude(
     groups: Sequence[Sequence[int]],
     grid: tuple[int, int],
     config: MotionConfig,
-) -> MotionWeights:
-    """Motion weights and facts from the magnitude of each pixel's motion.
+) -> torch.Tensor:
+    """Motion weights from the magnitude of each pixel's motion: normalise, pool, resample.
 
     Args:
-        magnitude: float32 "f h w", in pixels, from `pixel_motion`.
+        magnitude: float32 "f h w", in pixels, from `measure_motion`.
         groups: For each latent frame, the pixel frames that the VAE folds into it.
         grid: (height, width) of the latent grid.
-        config: How to pool; tracker and displacement are only recorded.
+        config: How to normalise and pool.
+
+    Returns:
+        float32 "f h w" on the latent grid, in [0, 1].
     """
-    weights = minmax_weights(magnitude, config.zeta)
-    largest, mean = float(magnitude.max()), float(magnitude.mean(dtype=torch.float64))
-    return MotionWeights(
-        weights=latent_motion_weights(
-            weights, groups, grid, pool=config.pool, antialias=config.antialias
-        ),
-        tracker=config.tracker,
-        displacement=config.displacement,
-        mean_magnitude=mean,
-        max_magnitude=largest,
-        moving_fraction=float((magnitude > MOVING_PX).double().mean()),
-        uniformity=motion_uniformity(magnitude),
-        static=largest < STATIC_MAX_PX or mean < STATIC_MEAN_PX,
+    return latent_motion_weights(
+        normalised_weights(magnitude, config),
+        groups,
+        grid,
+        pool=config.pool,
+        antialias=config.antialias,
     )
 
 
-def motion_magnitude(displacement: torch.Tensor) -> torch.Tensor:
-    """M_f(y, x) = ‖(dx, dy)‖₂ (paper eq. 12).
-
-    Args:
-        displacement: float "f h w 2", in pixels.
-
-    Returns:
-        float "f h w", in pixels.
-    """
-    return torch.linalg.vector_norm(displacement, dim=-1)
+def normalised_weights(magnitude: torch.Tensor, config: MotionConfig) -> torch.Tensor:
+    """Magnitude in pixels brought to [0, 1] as the config says, same shape."""
+    if config.normalise == "minmax":
+        return minmax_weights(magnitude, config.zeta)
+    return robust_weights(magnitude, config.percentile)
 
 
 def minmax_weights(magnitude: torch.Tensor, zeta: float = ZETA) -> torch.Tensor:
@@ -188,8 +118,28 @@ def minmax_weights(magnitude: torch.Tensor, zeta: float = ZETA) -> torch.Tensor:
     Returns:
         Same shape and dtype, in [0, 1).
     """
-    low, high = magnitude.min(), magnitude.max()
-    return (magnitude - low) / (high - low + zeta)
+    low, high = magnitude.aminmax()
+    return (magnitude - low).div_(high - low + zeta)
+
+
+def robust_weights(magnitude: torch.Tensor, percentile: float = 99.0) -> torch.Tensor:
+    """Min-max with percentiles in place of the extremes, so that no outlier flattens the rest.
+
+    W = clip((M - low) / max(high - low, 0.5 px), 0, 1), where `high` is the percentile of all
+    values of the clip and `low` its counterpart. The least range of half a pixel keeps a clip in
+    which nothing moves at small weights.
+
+    Args:
+        magnitude: float "f h w", in pixels.
+        percentile: Above 50 and at most 100; 100 takes the extremes.
+
+    Returns:
+        Same shape and dtype, in [0, 1].
+    """
+    values = magnitude.flatten()
+    values = values[:: max(1, values.numel() // _SAMPLES)]
+    low, high = np.percentile(values.numpy(), [100 - percentile, percentile])
+    return ((magnitude - float(low)) / max(float(high - low), MOVING_PX)).clamp(0, 1)
 
 
 def latent_motion_weights(
@@ -235,23 +185,3 @@ def latent_motion_weights(
         pooled[:, None], size=grid, mode="bilinear", align_corners=False, antialias=antialias
     )
     return resampled[:, 0].clamp(0.0, 1.0)  # rounding may pass the bounds by one ulp
-
-
-def motion_uniformity(magnitude: torch.Tensor) -> float:
-    """How evenly motion fills the picture: the participation ratio of the magnitude, in [0, 1].
-
-    Per frame (mean M)² / mean(M²): 1 when every pixel moves alike (a pan), p when a share p of the
-    pixels moves alike and the rest stands still. Frames count by how much they move. It is taken
-    from M, not from W, because min-max stretches the small differences within a pan. 0 when
-    nothing moves at all.
-
-    Args:
-        magnitude: float "f h w".
-    """
-    values = magnitude.double().flatten(1)
-    mean, square = values.mean(1), values.square().mean(1)
-    total = float(mean.sum())
-    if total == 0:
-        return 0.0
-    ratio = mean.square() / square.clamp_min(torch.finfo(torch.float64).tiny)
-    return min(1.0, float((ratio * mean).sum()) / total)
