@@ -81,3 +81,16 @@ def test_one_thread_lasts_as_long_as_the_block_even_if_it_fails():
         assert [*seen, torch.get_num_threads()] == [1, 2]
     finally:
         torch.set_num_threads(before)
+
+
+def test_calls_are_taken_shortly_before_they_are_needed():
+    taken = []
+
+    def calls():
+        for number in range(50):
+            taken.append(number)
+            yield (float(number),)
+
+    for done, _ in enumerate(as_completed(1, math.sqrt, calls()), start=1):
+        assert len(taken) <= done + 3
+    assert len(taken) == 50

@@ -13,22 +13,26 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, TypeVar
 
+import cv2
 import torch
 
 from motive.errors import MotiveError
 
 _Result = TypeVar("_Result")
+_AHEAD = 3  # calls per process that are under way or wait for it
 
 
 def _begin_worker() -> None:
-    """One thread for torch, and no life without the parent.
+    """One thread for torch and OpenCV, and no life without the parent.
 
     The queues of a pool stay open while any worker holds them, so the workers of a killed parent
     would wait for work for ever, with a model in memory each.
     """
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
 
     def follow() -> None:
@@ -71,7 +75,8 @@ class Workers:
 
         Args:
             function: Found by name in its module, with arguments and results that can be pickled.
-            calls: Arguments of each call.
+            calls: Arguments of each call, taken from the iterable shortly before they are needed,
+                so that any number of them takes no memory.
 
         Yields:
             (number of the call, result), in the order in which results are ready.
@@ -86,9 +91,13 @@ class Workers:
                 initializer=_begin_worker,
             )
         pool, numbers = self._pool, dict[Future[_Result], int]()
+        coming = enumerate(calls)
         try:
-            numbers |= {pool.submit(function, *call): n for n, call in enumerate(calls)}
-            while numbers:
+            while True:
+                for number, call in islice(coming, _AHEAD * self.count - len(numbers)):
+                    numbers[pool.submit(function, *call)] = number
+                if not numbers:
+                    return
                 done, _ = wait(numbers, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield numbers.pop(future), future.result()

@@ -24,13 +24,14 @@ app = App(
 
 
 def _register() -> None:
-    from motive.cli import bench, data, ranking, zoo
+    from motive.cli import bench, ranking, zoo
     from motive.cli.demo import demo
     from motive.cli.doctor import doctor
+    from motive.cli.motion import motion
 
     app.command(demo)
     app.command(doctor)
-    app.command(data.motion)
+    app.command(motion)
     app.command(ranking.index)
     app.command(ranking.rank)
     app.command(ranking.select)

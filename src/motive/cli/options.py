@@ -36,7 +36,7 @@ def _run_options() -> Any:
     for entry in dataclasses.fields(RunConfig):
         shown = entry.default
         if isinstance(shown, tuple):
-            shown = " ".join(f"{value:g}" for value in shown)
+            shown = " ".join(f"{value:g}" for value in shown) or None
         text = entry.metadata["help"]
         if shown is not None and not isinstance(shown, bool):
             text += f" [default: {shown}]"

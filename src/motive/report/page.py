@@ -66,7 +66,7 @@ def build_report(data: ReportData, out: Path) -> Path:
         context = _Context(data, MediaFolder(building / "media"))
         if data.selection_csv is not None:
             context.link_csv(data.selection_csv, building)
-        page = _environment().get_template("page.html.j2").render(context.values())
+        page = environment().get_template("page.html.j2").render(context.values())
         # A caption may hold lone surrogates (undecodable file names); they become "?".
         (building / _PAGE).write_bytes(page.encode("utf-8", "replace"))
         _swap(building, out)
@@ -128,7 +128,7 @@ class _Context:
         views = list(self._views.values())
         tiny = _mostly(view.media.tiny for view in views)
         columns, depth = _TEASER["tiny" if tiny else "large"]
-        style, script = _asset("style.css"), _asset("script.js")
+        style, script = asset("style.css"), asset("script.js")
         return {
             "data": data,
             "marker": Markup(_MARKER),  # noqa: S704  (a constant)
@@ -233,12 +233,14 @@ def _strip(scores: Mapping[str, float]) -> list[tuple[int, str, float, str, floa
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """A style or script of this package."""
     return (resources.files("motive.report") / "templates" / name).read_text("utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this package; what is put into them is escaped."""
     environment = Environment(
         loader=PackageLoader("motive.report"),
         autoescape=True,
