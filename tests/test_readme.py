@@ -22,9 +22,45 @@ def table_line(document, first_cell):
 def test_the_leaderboard_is_that_of_the_result_file():
     board = json.loads((RESULTS / "attribution_board.json").read_text("utf-8"))
     for row in board["rows"]:
-        line = table_line("README.md", row["name"])
-        for column in ("map", "lds_loss", "lds_motion"):
-            assert shown(Estimate(**row["values"][column]), 2, signed=column != "map") in line
+        weights = row["name"].startswith("weights: ")
+        line = table_line("docs/trackers.md" if weights else "README.md", row["name"])
+        for column in ("map", "lds_loss", "frozen" if weights else "lds_motion"):
+            signed = column.startswith("lds")
+            assert shown(Estimate(**row["values"][column]), 2, signed=signed) in line
+
+
+@pytest.mark.parametrize(
+    ("first_cell", "weights"),
+    [
+        ("OpenCV DIS, all motion (default)", "dis: raw"),
+        ("OpenCV DIS, against the camera (`objects`)", "dis: residual, robust 99 %"),
+        ("Farneback, all motion", "farneback: raw"),
+        ("Farneback, against the camera", "farneback: residual"),
+        ("the encoder's motion vectors, all motion", "codec: raw"),
+        ("the encoder's vectors, against the camera", "codec: residual"),
+        (
+            "OpenCV DIS, cumulative in frame 0's coordinates (`paper`)",
+            "dis: paper (anchor coordinates, plain bilinear)",
+        ),
+        (
+            "*exact displacements, against the camera*",
+            "exact flow: residual without evidence",
+        ),
+    ],
+)
+def test_the_worth_of_weights_is_that_of_the_result_file(first_cell, weights):
+    results = json.loads((RESULTS / "motion_trackers.json").read_text("utf-8"))
+    for side in ("static camera", "moving camera"):
+        mean, low, high = results["weights"][weights][side]["latent_ap"]
+        assert f"{mean:.2f} [{low:.2f}, {high:.2f}]" in table_line("README.md", first_cell)
+
+
+def test_the_speed_of_motion_weights_is_that_of_the_result_file():
+    results = json.loads((RESULTS / "motion_speed.json").read_text("utf-8"))
+    lines = (ROOT / "docs/trackers.md").read_text("utf-8").splitlines()
+    for setting, found in results["settings"].items():
+        seconds, peak = found["seconds"]["median"], found["megabytes"]["last_clip"]
+        assert f"| {setting} | {seconds:.1f} | {peak:.0f} |" in lines
 
 
 def test_the_study_of_variants_shows_every_row_of_the_result_file():

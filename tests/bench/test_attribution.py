@@ -94,6 +94,14 @@ def test_methods_are_compared_with_their_unmasked_twins(problem, config, out):
     assert board.contrasts[0].estimate.value == pytest.approx(first - second)
 
 
+def test_other_motion_weights_are_compared_with_the_default_ones(problem, config, out):
+    methods = tuple(find_method(key) for key in ("no-caption", "weights-robust"))
+    board = attribution(problem, out, config, methods, bank=None).run()
+    default, robust = (board.row(method.key).values["map"].value for method in methods)
+    change = next(c for c in board.contrasts if c.key == "weights of weights-robust")
+    assert change.estimate.value == pytest.approx(robust - default)
+
+
 def test_a_second_run_computes_nothing_and_writes_the_same(problem, config, out, monkeypatch):
     before = (out / "board.json").read_bytes()
     forbid_work(monkeypatch)

@@ -81,6 +81,15 @@ def test_comparisons_of_other_methods_name_them():
     assert found.text.endswith("moving clips tell more than still ones under the same mask.")
 
 
+def test_other_motion_weights_have_a_table_and_no_sentence():
+    change = Contrast("weights of x", "weights: x minus MOTIVE", Estimate(0.01, -0.02, 0.04))
+    board = a_board(contrasts=(change,))
+    assert "weights: x" not in " ".join(finding.text for finding in findings(board))
+    line = "| weights: x minus MOTIVE | +0.010 [−0.020, +0.040] |"  # noqa: RUF001
+    assert line in board_markdown(board)
+    assert "motion weights change" not in board_markdown(a_board())
+
+
 def test_findings_answer_the_questions_of_the_benchmark():
     found = {finding.question: finding for finding in findings(a_board())}
     assert found["Does MOTIVE find the motion?"].number == "2.6 x"

@@ -131,6 +131,17 @@ def test_views_change_pixels_and_never_weights(bench):
         )
 
 
+def test_other_motion_weights_change_masked_features_and_nothing_else(bench):
+    other = bench.weighted(motion_options=("noise_floor=2.5",))
+    assert not np.array_equal(other.weights("queries"), bench.weights("queries"))
+    np.testing.assert_array_equal(other.latents("queries"), bench.latents("queries"))
+    plain = dataclasses.replace(SPEC, mask=False)
+    for spec, same in ((SPEC, False), (plain, True)):
+        mine, theirs = (each.features("queries", spec).vectors for each in (other, bench))
+        assert np.array_equal(mine, theirs) is same
+    assert other.view("frozen").work.setting.config == other.config
+
+
 def test_a_shuffled_clip_has_one_order_of_its_own():
     pixels = torch.arange(12, dtype=torch.uint8).reshape(12, 1, 1, 1).expand(12, 2, 2, 3)
     one = view_pixels(pixels, "shuffled", "ab" * 16)

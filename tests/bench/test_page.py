@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from bench_boards import a_board, a_row
-from motive.bench.board import board_json
+from motive.bench.board import Contrast, board_json
 from motive.bench.page import build_page
 from motive.errors import MotiveError
 from motive.report import Estimate
@@ -51,6 +51,12 @@ def test_nothing_is_loaded_from_elsewhere(tmp_path):
         assert "src" not in attributes
         assert tag != "link"
         assert attributes.get("href", "#").startswith("#")
+
+
+def test_other_motion_weights_have_a_section_of_their_own(tmp_path):
+    change = Contrast("weights of x", "weights: x minus MOTIVE", Estimate(0.01, -0.02, 0.04))
+    assert "weightings" in page_of(a_board(contrasts=(change,)), tmp_path / "with").ids()
+    assert "weightings" not in page_of(a_board(), tmp_path / "without").ids()
 
 
 def test_the_browser_runs_only_the_scripts_that_the_page_names(tmp_path):

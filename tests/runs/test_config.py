@@ -30,6 +30,8 @@ configs = st.builds(
     fps=st.none() | st.floats(1e-9, 1e9),
     timesteps=st.lists(st.floats(1e-7, 1000), min_size=1, max_size=3).map(tuple),
     mask=st.booleans(),
+    motion=st.sampled_from(["default", "objects"]),
+    motion_options=st.sampled_from([(), ("noise_floor=0.1", "tracker.preset=fast")]),
     residual=st.sampled_from(["error", "temporal-difference"]),
     projection_seed=st.integers(0, 2**64 - 1),
     parameters=st.sampled_from([".*", r"blocks\.\d+\.attn", "a|b: #'\"", "[é]"]),
@@ -129,3 +131,32 @@ def test_sections_written_by_earlier_stages_stay(ranked, videos, queries):
     assert stored["queries"] == str(queries)
     assert stored["selection"] == {"top": "50%", "percentile": None}
     assert stored["fingerprint"]["digest"] == Run(ranked).fingerprint.digest
+
+
+def test_motion_weights_are_a_preset_with_changes():
+    asked = RunConfig(motion="objects", pool="max", motion_options=("noise_floor=0.25",))
+    found = asked.motion_config()
+    assert (found.weight_by, found.pool, found.noise_floor) == ("residual", "max", 0.25)
+    paper = RunConfig(motion="paper", tracker="dis", motion_options=("tracker.preset=fast",))
+    assert paper.motion_config().displacement == "anchor-literal"
+    assert paper.motion_config().tracker_options == {"preset": "fast"}
+
+
+def test_motion_settings_as_they_were_before_there_were_presets():
+    settings = RunConfig().motion_config().settings
+    assert settings["displacement"] == "consecutive"
+    assert set(settings) == {"tracker", "displacement", "pool", "zeta", "antialias"}
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("weight_by", "write NAME=VALUE"),
+        ("weight_by=magic", "must be 'raw' or 'residual'"),
+        ("weight=raw", "no option 'weight'"),
+        ("tracker.magic=1", "tracker='dis'"),
+    ],
+)
+def test_wrong_motion_options_are_refused_before_any_work(option, reason):
+    with pytest.raises(UsageError, match=reason):
+        RunConfig(motion_options=(option,))

@@ -32,6 +32,7 @@ from motive.bench.methods.mean_of_scores import FEED_FORWARD, FEED_FORWARD_NO_MA
 from motive.bench.methods.motive import MOTIVE
 from motive.bench.methods.no_caption import NO_CAPTION, NO_CAPTION_NO_MASK
 from motive.bench.methods.no_mask import NO_MASK
+from motive.bench.methods.weightings import WEIGHTINGS
 from motive.bench.page import build_page
 from motive.bench.problem import BenchClip, Problem, quick_problem
 from motive.bench.projection import DIMS, ProjectionCeiling, ProjectionProbe, projection_ceiling
@@ -186,7 +187,7 @@ class Attribution:
                 "candidates": len(bench.problem.candidates),
                 "queries": len(bench.problem.queries),
                 "standard": vars(work.standard),
-                "motion": work.setting.config.motion().settings,
+                "motion": work.setting.config.motion_config().settings,
                 "block": work.setting.config.block,
             }
         )
@@ -301,7 +302,7 @@ def _sources(bench: Bench, clips: Sequence[BenchClip]) -> dict[str, partial[Prep
 
 
 def _contrasts(measured: Sequence[Measured]) -> tuple[Contrast, ...]:
-    """The paired comparisons that answer what the mask buys and whether motion is found."""
+    """What the mask buys, whether motion is found, what other weights change: paired by query."""
     rows = {found.method.key: found for found in measured}
     found = []
     for key, unmasked in _TWINS.items():
@@ -315,6 +316,12 @@ def _contrasts(measured: Sequence[Measured]) -> tuple[Contrast, ...]:
         if "frozen" in rows[key].controls:
             title = f"{name} minus its frozen control"
             found.append(contrast(f"frozen{end}", title, first, rows[key].controls["frozen"]))
+    for other in WEIGHTINGS:
+        default = other.score.key
+        if other.key in rows and default in rows:
+            first, second = rows[other.key].retrieval.motion, rows[default].retrieval.motion
+            title = f"{other.name} minus {other.score.name}"
+            found.append(contrast(f"weights of {other.key}", title, first, second))
     return tuple(found)
 
 

@@ -137,7 +137,8 @@ class Contrast:
     """A paired difference of two numbers over the same queries.
 
     Attributes:
-        key: What it answers: "mask" or "frozen".
+        key: What it answers ("mask", "frozen" or "weights"), and of which method unless it is the
+            headline method: "mask of no-caption".
         title: For example "MOTIVE minus no mask".
         estimate: Mean difference and interval.
     """
@@ -145,6 +146,11 @@ class Contrast:
     key: str
     title: str
     estimate: Estimate
+
+    @property
+    def kind(self) -> str:
+        """What it answers: "mask", "frozen" or "weights"."""
+        return self.key.partition(" of ")[0]
 
     @property
     def verdict(self) -> str:

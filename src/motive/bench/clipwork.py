@@ -120,7 +120,9 @@ class ClipWork:
     @cached_property
     def preparer(self) -> Preparer:
         """Latents, motion weights and embeddings of the moving clips, through the cache."""
-        return Preparer(self.backbone, self.standard, self.setting.config.motion(), self.cache)
+        return Preparer(
+            self.backbone, self.standard, self.setting.config.motion_config(), self.cache
+        )
 
     def fingerprint(self, spec: FeatureSpec) -> Fingerprint:
         """Under which features of this setting and spec may be compared."""
@@ -133,7 +135,7 @@ class ClipWork:
                 "model": model,
                 "parameters": spec.parameters,
                 "standard": vars(self.standard),
-                "motion": config.motion().settings if spec.mask else None,
+                "motion": config.motion_config().settings if spec.mask else None,
                 "view": self.setting.view,
                 "caption": spec.caption,
                 "objective": spec.objective().settings,

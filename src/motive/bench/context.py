@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -88,6 +88,18 @@ class Bench:
     def untrained(self) -> Bench:
         """The same problem through a freshly initialised network of the same architecture."""
         return self._with(ClipWork(dataclasses.replace(self.work.setting, trained=False)))
+
+    def weighted(self, **changes: Any) -> Bench:
+        """The same problem under other motion weights.
+
+        Args:
+            changes: Fields of `RunConfig` that say how motion is measured.
+        """
+        config = self.work.setting.config.updated(**changes)
+        setting = dataclasses.replace(self.work.setting, config=config)
+        other = self._with(ClipWork(setting, self.backbone))
+        other.config = config
+        return other
 
     def pixels(self, role: Role) -> Iterator[np.ndarray]:
         """Of every clip, uint8 "f h w 3"."""

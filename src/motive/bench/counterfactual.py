@@ -148,7 +148,7 @@ def open_bank(
         settings.guidance,
     )
     config = bench.work.setting.config
-    conditions = {"motion": config.motion().settings}
+    conditions = {"motion": config.motion_config().settings}
     return Bank(path, bench.backbone, examination, conditions=conditions, device=config.device)
 
 

@@ -33,7 +33,11 @@ def findings(board: Board) -> list[Finding]:
     motive = board.row("motive")
     if motive is not None and board.chance > 0:
         found.append(_chance_finding(motive, board.chance))
-    found += [_contrast_finding(contrast) for contrast in board.contrasts]
+    found += [
+        _contrast_finding(contrast)
+        for contrast in board.contrasts
+        if contrast.kind != "weights"  # many: a table of their own
+    ]
     if board.projection is not None:
         found.append(_projection_finding(board.projection))
     if board.bank is not None:
@@ -70,7 +74,7 @@ def _chance_finding(row: BoardRow, chance: float) -> Finding:
 
 
 def _contrast_finding(contrast: Contrast) -> Finding:
-    kind, _, _ = contrast.key.partition(" of ")
+    kind = contrast.kind
     name, _, _ = contrast.title.partition(" minus ")
     question = {
         "mask": "What does the motion mask buy?",

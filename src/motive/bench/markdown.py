@@ -42,6 +42,7 @@ def board_markdown(board: Board) -> str:
         if columns:
             lines += ["", f"## {heading}", "", *_table(board, columns), ""]
             lines += [f"- *{column.title}*: {column.help}" for column in columns]
+    lines += _weight_lines(board)
     if board.bank is not None:
         lines += _bank_lines(board.bank)
     if board.projection is not None:
@@ -77,6 +78,16 @@ def _cell(row: BoardRow, column: Column) -> str:
     if column.key in row.same:
         return "same"
     return shown(row.values.get(column.key), signed=has_sign(column))
+
+
+def _weight_lines(board: Board) -> list[str]:
+    """What each option of the motion weights changes, other things equal."""
+    changes = [contrast for contrast in board.contrasts if contrast.kind == "weights"]
+    if not changes:
+        return []
+    table = ["| weights | change of mAP, paired by query |", "|---|---|"]
+    table += [f"| {change.title} | {shown(change.estimate, 3, True)} |" for change in changes]
+    return ["", "## What do the motion weights change?", "", *table]
 
 
 def _bank_lines(bank: BankFacts) -> list[str]:

@@ -61,6 +61,7 @@ def _values(board: Board) -> dict[str, Any]:
         "groups": _groups(columns),
         "queries": queries,
         "findings": findings(board),
+        "weightings": [change for change in board.contrasts if change.kind == "weights"],
         "counterfactual": any(column.group == "counterfactual" for column in columns),
         "has_decoys": any(column.key == "decoys" for column in columns),
         "foot": [] if board.bank is None else board.bank.rows(),

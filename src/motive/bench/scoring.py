@@ -79,7 +79,7 @@ class ScoreBook:
             self.bench.problem.digest(),
             self.bench.backbone.fingerprint(),
             vars(work.standard),
-            work.setting.config.motion().settings,
+            work.setting.config.motion_config().settings,
             work.setting.config.block,
             self.bench.seed,
             method_identity(method),

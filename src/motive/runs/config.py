@@ -35,12 +35,27 @@ class RunConfig:
     fps: float | None = _option(None, "Frames per second sampled by timestamp; default: model's.")
     height: int | None = _option(None, "Pixels; default: the model's own size.")
     width: int | None = _option(None, "Pixels; default: the model's own size.")
-    tracker: str = _option("dis", "Motion estimator: dis (OpenCV DIS optical flow).")
-    displacement: str = _option(
-        "consecutive",
-        "consecutive: frame to next frame, in each frame's own place; anchor: from frame 0.",
+    motion: str = _option(
+        "default",
+        "Motion weights. default: the paper's formula on DIS flow; objects: what moves against the "
+        "camera; paper: to the letter, with AllTracker.",
     )
-    pool: str = _option("mean", "Pooling of weights over the frames of a latent frame: mean, max.")
+    tracker: str | None = _option(
+        None, "Motion estimator, see `motive doctor`; default: that of the motion weights."
+    )
+    displacement: str | None = _option(
+        None,
+        "consecutive: frame to next frame, in each frame's own place; anchor: from frame 0; "
+        "anchor-literal: the same, left in frame 0's coordinates.",
+    )
+    pool: str | None = _option(
+        None, "Pooling of weights over the frames of a latent frame: mean (default), max."
+    )
+    motion_options: tuple[str, ...] = _option(
+        (),
+        "NAME=VALUE: other settings of the motion weights, such as weight_by=residual or "
+        "noise_floor=0.1; tracker.NAME=VALUE: the tracker's own, such as tracker.weights=PATH.",
+    )
     timesteps: tuple[float, ...] = _option(
         (T_FIX,), "Timestep(s) of 1000 at which gradients are taken; sigma = t / 1000."
     )
@@ -60,7 +75,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without the model, before any work is done."""
-        self.objective(), self.projection(), self.motion().settings
+        self.objective(), self.projection(), self.motion_config().settings
         try:
             re.compile(self.parameters)
         except re.error as error:
@@ -79,13 +94,27 @@ class RunConfig:
         """The projection."""
         return BlockedFastfood(self.dim, self.projection_seed, self.block)
 
-    def motion(self) -> MotionConfig:
-        """How motion weights are made."""
-        return MotionConfig(
-            tracker=self.tracker,
-            displacement=self.displacement,  # type: ignore[arg-type]
-            pool=self.pool,  # type: ignore[arg-type]
-        )
+    def motion_config(self) -> MotionConfig:
+        """How motion weights are made.
+
+        Raises:
+            UsageError: A setting that does not exist, or a value out of range.
+        """
+        values: dict[str, Any] = {
+            name: getattr(self, name) for name in ("tracker", "displacement", "pool")
+        }
+        of_tracker: dict[str, Any] = {}
+        for text in self.motion_options:
+            name, given, value = text.partition("=")
+            if not (given and name and value):
+                raise UsageError(
+                    f"motion option {text!r}: write NAME=VALUE, for example weight_by=residual"
+                )
+            target = of_tracker if name.startswith("tracker.") else values
+            target[name.removeprefix("tracker.")] = _plain(value)
+        if of_tracker:
+            values["tracker_options"] = of_tracker
+        return MotionConfig.preset(self.motion, **values)
 
     def standard(self, default: ClipStandard) -> ClipStandard:
         """The clip shape: the model's own where nothing else was asked for."""
@@ -162,6 +191,15 @@ def _typed(value: Any, hint: Any) -> Any:
     if type(value) is not hint:
         raise TypeError(value)
     return value
+
+
+def _plain(text: str) -> Any:
+    """A number, true or false where the text is one; else the text."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, int | float) else text
 
 
 def config_yaml(config: RunConfig, **sections: Any) -> str:

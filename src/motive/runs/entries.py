@@ -55,14 +55,14 @@ class EntrySorter:
         self.manifest, self.preparer, self.finished = manifest, preparer, finished
         records = manifest.records()
         self._recorded = {record.key: record for record in records}
-        self._digests = _Digests(records)
+        self._digests = Digests(records)
 
     def sort(self, clips: Collection[Clip], role: str, progress: Progress) -> Entries:
         """Sort out a data set; `progress` is called after each entry."""
         entries = Entries()
         copies = Counter[tuple[object, ...]]()
         for done, clip in enumerate(clips, start=1):
-            first = _new_record(clip, role)
+            first = new_record(clip, role)
             new = dataclasses.replace(first, copy=copies[first.key])
             copies[first.key] += 1
             record = self._sort_one(clip, new, entries)
@@ -76,7 +76,7 @@ class EntrySorter:
         """Put one entry where it belongs; returns its record."""
         record = new
         try:
-            _check_text(clip)
+            check_text(clip)
             check_span(clip)
             record = self._digests.fill_in(new)
             clip_id = clip_of(record).id
@@ -118,7 +118,7 @@ def unusable(record: ClipRecord, reason: str) -> ClipRecord:
     return dataclasses.replace(record, clip_id=clip_id, status=ERROR, error=reason)
 
 
-class _Digests:
+class Digests:
     """Digests of files, which are read again only if their size or modification time changed."""
 
     def __init__(self, records: Iterable[ClipRecord]) -> None:
@@ -134,7 +134,8 @@ class _Digests:
         return dataclasses.replace(record, size=key[1], modified_ns=key[2], digest=self._known[key])
 
 
-def _new_record(clip: Clip, role: str) -> ClipRecord:
+def new_record(clip: Clip, role: str) -> ClipRecord:
+    """The record of an entry of which nothing is known yet."""
     source = str(Path(clip.source).absolute()) if clip.source else ""
     return ClipRecord(
         role, "", OK, _storable(source), _storable(clip.caption), clip.label, clip.start, clip.end
@@ -145,7 +146,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _check_text(clip: Clip) -> None:
+def check_text(clip: Clip) -> None:
     """Refuse what neither tables nor tokenizers can hold: bytes that are not UTF-8."""
     for what, text in (("file name", clip.source), ("caption", clip.caption)):
         if text != _storable(text):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from motive.errors import ClipError
 from motive.files import write_error
 from motive.motion import MotionConfig, compute_motion_weights
 
+MOTION_FACTS = 2  # what the cache holds beside the weights; older entries are measured again
 FACTS = ("motion", "frame_times", "source_fps", "source_height", "source_width", "crop")
 
 
@@ -56,7 +57,8 @@ class Preparer:
         digests = backbone.fingerprint()
         self._latent_config = (vars(standard), digests["vae"])
         self._text_config = (digests["text_encoder"], digests["tokenizer"])
-        self._motion_config = (vars(standard), motion.settings, backbone.latent_grid(standard))
+        grid = backbone.latent_grid(standard)
+        self._motion_config = (vars(standard), motion.settings, grid, MOTION_FACTS)
 
     def prepare(self, clip: Clip) -> PreparedClip:
         """Latents, motion weights and caption embedding of one clip, from the cache if there.
@@ -74,7 +76,7 @@ class Preparer:
         if latents is None or motion is None:
             decoded = decode_unchanged(clip, self.standard)
             if motion is None:
-                motion = self._store_motion(motion_key, decoded)
+                motion = self._store_motion(motion_key, clip, decoded)
             if latents is None:
                 encoded = {"latents": self.backbone.encode_video(decoded.pixels)}
                 self._keep("latents", latent_key, encoded, {})
@@ -94,15 +96,21 @@ class Preparer:
         return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))
 
     def _store_motion(
-        self, key: str, decoded: DecodedClip
+        self, key: str, clip: Clip, decoded: DecodedClip
     ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         frames = self.standard.frames
         groups = self.backbone.temporal_groups(frames)
         grid = self.backbone.latent_grid(self.standard)[1:]
-        motion = compute_motion_weights(decoded.pixels, groups, grid, self.motion)
         source = decoded.provenance
+        motion = compute_motion_weights(
+            decoded.pixels, groups, grid, self.motion, clip=clip, provenance=source
+        )
         facts = {
-            "motion": {n: v for n, v in vars(motion).items() if n != "weights"},
+            "motion": {
+                "tracker": motion.tracker,
+                "displacement": motion.displacement,
+                **asdict(motion.facts),
+            },
             "frame_times": list(source.frame_times),
             "source_fps": source.source_fps,
             "source_height": source.source_height,

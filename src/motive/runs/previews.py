@@ -45,8 +45,9 @@ class Previews:
         if preview.video.exists() and preview.overlay.exists():
             return preview
         self.folder.mkdir(parents=True, exist_ok=True)
-        pixels = decode_unchanged(clip, self.standard).pixels
+        decoded = decode_unchanged(clip, self.standard)
+        pixels = decoded.pixels
         write_mp4(preview.video, pixels, self.standard.fps)
-        heat = pixel_motion(pixels, self.motion)
+        heat = pixel_motion(pixels, self.motion, clip=clip, provenance=decoded.provenance)
         write_mp4(preview.overlay, overlay_frames(pixels, heat), self.standard.fps)
         return preview

@@ -96,7 +96,7 @@ class _Writer:
         self.shown = positives, negatives
         self.ranking = run.ranking()
         self.train, self.query = run.records(TRAIN), run.records(QUERY)
-        motion = run.config.motion()
+        motion = run.config.motion_config()
         self.previews = Previews(
             run.cache.folder / "previews" / cache_key(vars(run.standard), motion.settings)[:12],
             run.standard,
@@ -332,6 +332,7 @@ def _subtitle(run: Run, ranking: Ranking) -> str:
 def _facts(run: Run, ranking: Ranking) -> list[tuple[str, str]]:
     config, standard = run.config, run.standard
     timesteps = ", ".join(f"{t:g}" for t in config.timesteps)
+    motion = config.motion_config()
     return [
         ("model", run.backbone.name),
         ("training clips", str(len(ranking.clip_ids))),
@@ -342,7 +343,7 @@ def _facts(run: Run, ranking: Ranking) -> list[tuple[str, str]]:
         ),
         ("timestep", f"{timesteps} (sigma {config.timesteps[0] / 1000:g})"),
         ("noise seed", str(config.noise_seed)),
-        ("motion mask", f"{config.tracker}, {config.displacement}" if config.mask else "off"),
+        ("motion mask", f"{motion.tracker}, {motion.displacement}" if config.mask else "off"),
         ("projection", f"Fastfood to {config.dim}, seed {config.projection_seed}"),
         ("fingerprint", run.fingerprint.digest),
     ]

@@ -133,7 +133,7 @@ class Run:
                 "model": self.backbone.fingerprint(),
                 "parameters": self.config.parameters,
                 "standard": vars(self.standard),
-                "motion": self.config.motion().settings if self.config.mask else None,
+                "motion": self.config.motion_config().settings if self.config.mask else None,
                 "objective": self.config.objective().settings,
                 "projection": self.config.projection().identity(),
             }
@@ -289,7 +289,7 @@ class Run:
     @cached_property
     def preparer(self) -> Preparer:
         """Latents, motion weights and embeddings of clips, through the cache."""
-        return Preparer(self.backbone, self.standard, self.config.motion(), self.cache)
+        return Preparer(self.backbone, self.standard, self.config.motion_config(), self.cache)
 
     def _compute(self, records: list[ClipRecord], store: FeatureStore) -> dict[str, str]:
         """Features of clips not yet stored, one atomic row each; returns the failures."""

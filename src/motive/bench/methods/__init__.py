@@ -22,6 +22,7 @@ from motive.bench.methods.temporal_difference import TEMPORAL_DIFFERENCE
 from motive.bench.methods.timesteps import TIMESTEPS
 from motive.bench.methods.untrained import UNTRAINED
 from motive.bench.methods.weight_maps import WEIGHT_MAPS
+from motive.bench.methods.weightings import WEIGHTINGS
 from motive.errors import UsageError
 
 __all__ = ["METHODS", "FromFile", "GradientCosine", "MeanOfScores", "Method", "find_method"]
@@ -45,6 +46,7 @@ METHODS: tuple[Method, ...] = (
     FEED_FORWARD,
     FEED_FORWARD_NO_MASK,
     UNTRAINED,
+    *WEIGHTINGS,
 )
 
 
