@@ -201,7 +201,7 @@ def _masks(
             bench.backbone.temporal_groups(standard.frames),
             bench.backbone.latent_grid(standard)[1:],
             MotionConfig(pool="max" if name == "mask, max pooled" else "mean"),
-        ).weights
+        )
     return found
 
 

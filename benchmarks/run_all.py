@@ -10,6 +10,7 @@ ORDER = (
     "projection_quality",
     "projection_speed",
     "gradient_overhead",
+    "motion_speed",
     "demo",
     "wan_nano_fidelity",
     "attribution_board",
