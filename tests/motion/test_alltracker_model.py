@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -201,6 +203,20 @@ def test_a_canvas_gives_back_what_was_placed(height, width, min_side):
     assert canvas.factor * min(height, width) >= min_side
     back = canvas.take(placed)
     torch.testing.assert_close(back, frames.permute(0, 3, 1, 2).float(), rtol=0, atol=0.01)
+
+
+def test_it_opens_after_transformers_has_patched_torch():
+    """transformers replaces torch.linspace for a moment; torch may keep the replacement in mind."""
+    code = (
+        "import torch\n"
+        "from transformers.initialization import meta_device_safe_creation_ops as patched\n"
+        "from motive.motion.alltracker import AllTrackerNet\n"
+        "with patched(), torch.device('meta'):\n"
+        "    torch.zeros(1)\n"
+        "with torch.device('meta'):\n"
+        "    AllTrackerNet('tiny')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_pairs_at_once_are_pairs_one_by_one(nets):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -206,6 +207,8 @@ def _cell_grid(height: int, width: int, device: torch.device) -> torch.Tensor:
 
 def _sinusoids(length: int, channels: int) -> torch.Tensor:
     """Sines and cosines of the place in the window: float32 "1 length channels"."""
-    rates = 10000.0 ** -torch.linspace(0, 1, channels // 2 + 1, dtype=torch.float64)[:-1]
-    angles = torch.arange(length, dtype=torch.float64)[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)[None].float()
+    # In NumPy: other libraries patch torch.linspace, and under the meta device half of a product
+    # would then lie on the CPU.
+    rates = 10000.0 ** -np.linspace(0, 1, channels // 2 + 1)[:-1]
+    angles = np.arange(length)[:, None] * rates
+    return torch.from_numpy(np.concatenate([np.sin(angles), np.cos(angles)], 1)[None]).float()
