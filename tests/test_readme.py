@@ -29,6 +29,13 @@ def test_the_leaderboard_is_that_of_the_result_file():
             assert shown(Estimate(**row["values"][column]), 2, signed=signed) in line
 
 
+def test_the_fresh_draw_is_that_of_the_result_file():
+    found = json.loads((RESULTS / "attribution_replication.json").read_text("utf-8"))
+    for contrast in found["contrasts"]:
+        line = table_line("docs/attribution-study.md", contrast["title"])
+        assert shown(Estimate(**contrast["estimate"]), 3, signed=True) in line
+
+
 @pytest.mark.parametrize(
     ("first_cell", "weights"),
     [
