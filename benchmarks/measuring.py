@@ -41,18 +41,26 @@ def side_by_side(
     """Time several calls in turn, A B C A B C, so that drift of the machine hits all alike.
 
     Returns:
-        Name -> minimum, median and maximum seconds, after one warm-up of each.
+        Name -> minimum, median and maximum seconds, after one warm-up of each; and "cpu", the
+        median processor seconds of all threads, which waiting for other processes does not count.
     """
     for call in calls.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
+    processor: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            began = time.perf_counter()
+            began, used = time.perf_counter(), time.process_time()
             call()
             times[name].append(time.perf_counter() - began)
+            processor[name].append(time.process_time() - used)
     return {
-        name: {"min": min(t), "median": statistics.median(t), "max": max(t)}
+        name: {
+            "min": min(t),
+            "median": statistics.median(t),
+            "max": max(t),
+            "cpu": statistics.median(processor[name]),
+        }
         for name, t in times.items()
     }
 

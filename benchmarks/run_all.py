@@ -9,7 +9,9 @@ from pathlib import Path
 ORDER = (
     "projection_quality",
     "projection_speed",
+    "projection_profile",
     "gradient_overhead",
+    "batched_gradients",
     "motion_speed",
     "demo",
     "wan_nano_fidelity",

@@ -62,6 +62,23 @@ def test_the_worth_of_weights_is_that_of_the_result_file(first_cell, weights):
         assert f"{mean:.2f} [{low:.2f}, {high:.2f}]" in table_line("README.md", first_cell)
 
 
+def test_the_speed_of_batches_is_that_of_the_result_file():
+    results = json.loads((RESULTS / "batched_gradients.json").read_text("utf-8"))
+    for found in results["batches"]:
+        line = table_line("docs/engine.md", found["batch"])
+        for way, ratio in found["ratio"].items():
+            shown_ratio = "" if way == "training step" else f", {ratio:.1f} x"
+            assert f"| {1000 * found['seconds_per_clip'][way]:.0f} ms{shown_ratio} |" in line
+
+
+def test_the_profile_of_the_projection_is_that_of_the_result_file():
+    found = json.loads((RESULTS / "projection_profile.json").read_text("utf-8"))["nanoseconds"]
+    names = {"gather, Gaussian and fold: the rest": "gather, Gaussian and fold"}
+    names |= {"copy": "for comparison: copying"}
+    for stage, nanoseconds in found.items():
+        assert f"| {nanoseconds:.2f} |" in table_line("docs/engine.md", names.get(stage, stage))
+
+
 def test_the_speed_of_motion_weights_is_that_of_the_result_file():
     results = json.loads((RESULTS / "motion_speed.json").read_text("utf-8"))
     lines = (ROOT / "docs/trackers.md").read_text("utf-8").splitlines()

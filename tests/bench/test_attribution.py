@@ -62,7 +62,7 @@ def attribution(problem, out, config, methods=METHODS, **options):
 
 def forbid_work(monkeypatch):
     """From here on, computing a gradient or training a model is an error."""
-    monkeypatch.setattr(ClipWork, "feature", None)
+    monkeypatch.setattr(ClipWork, "features", None)
     monkeypatch.setattr(bank_room, "examine", None)
 
 
@@ -110,7 +110,7 @@ def test_a_second_run_computes_nothing_and_writes_the_same(problem, config, out,
 
 
 def test_one_more_method_needs_no_gradient_that_is_there(problem, config, out, monkeypatch):
-    monkeypatch.setattr(ClipWork, "feature", None)
+    monkeypatch.setattr(ClipWork, "features", None)
     path = out / "mine.npy"
     np.save(path, np.arange(12.0).reshape(2, 6))
     board = attribution(problem, out, config, (*METHODS, FromFile("mine", path))).run()
@@ -132,9 +132,9 @@ def test_an_interrupted_run_continues(problem, config, tmp_path, monkeypatch):
         attribution(problem, out, config, bank=None, on_progress=stop).run()
     assert not (out / "board.json").exists()
     computed = []
-    feature = ClipWork.feature
+    features = ClipWork.features
     monkeypatch.setattr(
-        ClipWork, "feature", lambda self, *given: computed.append(given) or feature(self, *given)
+        ClipWork, "features", lambda self, *given: computed.append(given) or features(self, *given)
     )
     attribution(problem, out, config, bank=None).run()
     assert {spec.mask for _, spec in computed} == {True}  # the unmasked ones were there already
@@ -183,7 +183,7 @@ def test_a_half_written_bank_is_refused_and_a_short_one_continued(
     with pytest.raises(MotiveError, match="no whole bank"):
         attribution(problem, out, config).run()
     path.write_bytes(whole)
-    monkeypatch.setattr(ClipWork, "feature", None)
+    monkeypatch.setattr(ClipWork, "features", None)
     more = dataclasses.replace(room.FULL_BANK, plan=Plan(subsets=5))
     monkeypatch.setattr(room, "FULL_BANK", more)
     trained = []

@@ -66,35 +66,36 @@ def test_features_are_those_of_the_gradient_room(bench, spec):
 
 def test_nothing_is_computed_twice(bench, monkeypatch):
     first = bench.features("candidates", SPEC)
-    monkeypatch.setattr(ClipWork, "feature", None)
+    monkeypatch.setattr(ClipWork, "features", None)
     again = Bench(bench.problem, config=bench.config, cache=bench.cache)
     np.testing.assert_array_equal(again.features("candidates", SPEC).vectors, first.vectors)
 
 
 def test_a_smaller_problem_shares_the_features_of_a_larger_one(bench, monkeypatch):
     whole = bench.features("candidates", SPEC)
-    monkeypatch.setattr(ClipWork, "feature", None)
+    monkeypatch.setattr(ClipWork, "features", None)
     few = Problem(bench.problem.candidates[2:4], bench.problem.queries)
     part = Bench(few, config=bench.config, cache=bench.cache).features("candidates", SPEC)
     np.testing.assert_array_equal(part.vectors, whole.vectors[2:4])
 
 
 def test_an_interrupted_run_continues(problem, config, tmp_path, monkeypatch):
-    whole, calls = ClipWork.feature, []
+    whole, calls = ClipWork.features, []
 
-    def interrupted(self, clip, spec):
-        calls.append(clip.id)
-        if len(calls) == 3:
+    def interrupted(self, clips, spec):
+        calls.append([clip.id for clip in clips])
+        if len(calls) == 2:
             raise KeyboardInterrupt
-        return whole(self, clip, spec)
+        return whole(self, clips, spec)
 
-    bench = Bench(problem, config=config, cache=tmp_path)
-    monkeypatch.setattr(ClipWork, "feature", interrupted)
+    bench = Bench(problem, config=config.updated(batch=2), cache=tmp_path)
+    monkeypatch.setattr(ClipWork, "features", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bench.features("candidates", SPEC)
     bench.features("candidates", SPEC)
-    assert len(calls) == 1 + len(problem.candidates)  # the third was begun twice
-    assert calls[2] == calls[3]
+    ids = [clip.id for clip in problem.candidates]
+    batches = [ids[start : start + 2] for start in range(0, len(ids), 2)]
+    assert calls == [*batches[:2], *batches[1:]]  # the second was begun twice
 
 
 def test_worker_processes_compute_the_same_features_and_pass_errors_on(
@@ -174,7 +175,7 @@ def test_gradients_that_are_not_finite_stop_with_the_clips_name(bench, monkeypat
 
     monkeypatch.setattr(ClipWork, "prepare", broken)
     clip = bench.problem.candidates[0].clip
-    with pytest.raises(MotiveError, match=r"candidates-\d+\.mp4: gradient is not finite"):
+    with pytest.raises(MotiveError, match=r"candidates-\d+\.mp4: gradient of \S+ .*is not finite"):
         bench.work.feature(clip, SPEC)
 
 

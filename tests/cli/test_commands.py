@@ -16,7 +16,7 @@ from motive.runs import Run
 from moving_squares import square_video
 
 COMMANDS = [
-    ["demo"], ["doctor"], ["motion"], ["index"], ["rank"], ["select"], ["report"],
+    ["demo"], ["doctor"], ["diagnose"], ["motion"], ["index"], ["rank"], ["select"], ["report"],
     ["zoo", "make"], ["zoo", "train"], ["bench", "attribution"],
 ]  # fmt: skip
 
@@ -163,6 +163,14 @@ WRONG_USE = [
     (["index", "NEW", "--data", "DATA", "--model", "MODEL", "--frames", "6"], "the nearest is 5"),
     (["index", "NEW", "--data", "DATA", "--model", "MODEL", "--fps", "nan"], "must be positive"),
     (["index", "NEW", "--config", "NEW/config.yaml"], "file not found"),
+    (
+        ["index", "NEW", "--data", "DATA", "--shard"],
+        "for example, torchrun",
+    ),
+    (["rank", "RUN", "--shard"], "for example, torchrun"),
+    (["diagnose", "NEW"], "no config.yaml"),
+    (["diagnose", "RUN", "--clips", "0"], "--clips 0: give at least 1"),
+    (["diagnose", "--model", "MODEL"], "which clips? give --data"),
     (["select", "RUN", "--top", "0%"], "--top 0%"),
     (["select", "RUN", "--top", "abc"], "--top abc: give a count such as 50"),
     (["select", "RUN", "--top", "1000"], "--top 1000: there are 6 clips to choose from"),

@@ -50,6 +50,25 @@ def test_features_survive_the_disk_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(store(tmp_path, 32).load().vectors, vectors)
 
 
+def test_the_parameter_table_is_stored_with_the_first_feature(tmp_path):
+    features = store(tmp_path)
+    assert features.parameters() is None
+    features.describe_parameters('[["weight",[3,4]]]')
+    assert features.parameters() is None  # nothing is stored before there is a feature
+    features.append([row("a")])
+    again = store(tmp_path)
+    assert again.parameters() == '[["weight",[3,4]]]'
+    assert again.load().ids == ["a"]
+
+
+def test_features_stored_without_a_parameter_table_can_still_be_added_to(tmp_path):
+    store(tmp_path).append([row("a")])
+    features = store(tmp_path)
+    features.describe_parameters("[]")
+    features.append([row("b")])
+    assert store(tmp_path).load().ids == ["a", "b"]
+
+
 def test_a_missing_feature_is_an_error_with_its_id(tmp_path):
     features = store(tmp_path)
     features.append([row("a"), FeatureRow("still", error="gradient is zero")])

@@ -25,7 +25,8 @@ def queries(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def config(model) -> RunConfig:
-    return RunConfig(model=str(model), dim=64, block=4096, device="cpu")
+    # Two clips per pass: small enough to be interrupted within the six.
+    return RunConfig(model=str(model), dim=64, block=4096, device="cpu", batch=2)
 
 
 @pytest.fixture(scope="session")

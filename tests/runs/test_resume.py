@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-import motive.runs.run as run_module
+import motive.runs.model as model_module
 from motive.clips import clip as clip_module
 from motive.clips import read_dataset
 from motive.index.manifest import TRAIN
@@ -43,7 +43,7 @@ def forbid_model_work(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise AssertionError("model work on a run that is complete")
 
-    monkeypatch.setattr(run_module, "Featurizer", refuse)
+    monkeypatch.setattr(model_module, "Featurizer", refuse)
     for part in ("encode_video", "encode_text", "predict"):
         monkeypatch.setattr(f"motive.backbones.wan.WanBackbone.{part}", refuse)
     monkeypatch.setattr("motive.runs.prepare.decode_clip", refuse)
@@ -79,15 +79,15 @@ def test_an_interrupted_run_continues_where_it_stopped(
     assert len(Run(tmp_path / "run").manifest.history()) == 6
 
 
-def test_a_killed_process_loses_at_most_the_clip_in_hand(config, videos, indexed, tmp_path):
+def test_a_killed_process_loses_at_most_the_clips_in_hand(config, videos, indexed, tmp_path):
     code = """if True:
         import os, signal, sys
         from motive.runs import Run, RunConfig
         def die(stage, done, total):
             if stage == "computing gradients" and done == 2:
                 os.kill(os.getpid(), signal.SIGKILL)
-        run = Run(sys.argv[1], RunConfig(model=sys.argv[2], dim=64, block=4096, device="cpu"),
-                  on_progress=die)
+        config = RunConfig(model=sys.argv[2], dim=64, block=4096, device="cpu", batch=2)
+        run = Run(sys.argv[1], config, on_progress=die)
         run.index(sys.argv[3])
     """
     arguments = [str(tmp_path / "run"), config.model, str(videos)]

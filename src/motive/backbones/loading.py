@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from motive.backbones.placement import Placement, whole
 from motive.backbones.protocol import Backbone
 from motive.backbones.wan import WanBackbone
 from motive.errors import ModelError, UsageError
@@ -25,7 +26,13 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torc
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def load_backbone(model: str | Path, *, device: str = "auto", dtype: str = "float32") -> Backbone:
+def load_backbone(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    placement: Placement = whole,
+) -> Backbone:
     """Open a video diffusion model for attribution.
 
     Args:
@@ -33,6 +40,8 @@ def load_backbone(model: str | Path, *, device: str = "auto", dtype: str = "floa
             or "wan-nano", the small model inside this package.
         device: "auto" (CUDA if there is one, else CPU) or any torch device.
         dtype: "float32", "bfloat16" or "float16" for the transformer.
+        placement: Where the transformer's weights live: `whole` on the device, `offloaded` or
+            `sharded` (see `motive.backbones.placement`).
 
     Raises:
         ModelError: The folder is no supported pipeline, or is incomplete.
@@ -60,7 +69,13 @@ def load_backbone(model: str | Path, *, device: str = "auto", dtype: str = "floa
         raise ModelError(
             f"{model}: pipeline class {kind} is not supported; supported: {', '.join(_FAMILIES)}"
         )
-    return _FAMILIES[kind](folder, name=str(model), device=_device(device), dtype=_DTYPES[dtype])
+    return _FAMILIES[kind](
+        folder,
+        name=str(model),
+        device=chosen_device(device),
+        dtype=_DTYPES[dtype],
+        placement=placement,
+    )
 
 
 def _resolve(model: str) -> Path:
@@ -92,7 +107,12 @@ def _resolve(model: str) -> Path:
         ) from None
 
 
-def _device(device: str) -> torch.device:
+def chosen_device(device: str) -> torch.device:
+    """The device that "auto" (CUDA if there is one, else CPU) or a name stands for.
+
+    Raises:
+        UsageError: No such device here.
+    """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,10 +21,11 @@ from typing import Any
 import torch
 
 from motive.backbones.digests import component_digest
+from motive.backbones.placement import Placement, whole
 from motive.backbones.protocol import NoiseLevel, TextEmbedding
 from motive.backbones.wan_vae import decode_whole
 from motive.clips import ClipStandard
-from motive.errors import ModelError, UsageError
+from motive.errors import ModelError, MotiveError, UsageError
 
 _LOG = logging.getLogger(__name__)
 _TEXT_LENGTH = 512  # WanPipeline.__call__ default max_sequence_length
@@ -41,6 +44,7 @@ class WanBackbone:
         folder: Local pipeline folder.
         device: Where the transformer, VAE and text encoder run.
         dtype: Transformer weights and activations; modules that Wan keeps in float32 stay so.
+        placement: Where the transformer's weights live.
     """
 
     family = "Wan 2.1 T2V"
@@ -52,9 +56,11 @@ class WanBackbone:
         name: str | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        placement: Placement = whole,
     ) -> None:
         self.folder, self.name = folder, name or str(folder)
         self.device, self.dtype = torch.device(device), dtype
+        self.placement = placement
         index = _read_json(folder / "model_index.json")
         if index.get("expand_timesteps") or index.get("transformer_2", [None, None])[1]:
             raise ModelError(
@@ -218,9 +224,9 @@ class WanBackbone:
         from diffusers import WanTransformer3DModel
 
         # First use may be under inference mode; weights made there could never be trained.
-        with torch.inference_mode(False):
-            model = _load(WanTransformer3DModel, self, "transformer", torch_dtype=self.dtype)
-            return model.to(self.device).eval()
+        with torch.inference_mode(False), _loading(self, "transformer") as folder:
+            model = self.placement(WanTransformer3DModel, folder, self.dtype, self.device)
+            return model.eval()
 
     @cached_property
     def _vae(self) -> Any:
@@ -251,10 +257,22 @@ class WanBackbone:
 
 def _load(cls: Any, backbone: WanBackbone, part: str, **options: Any) -> Any:
     """Load one component from the local folder, or say in one line why not."""
-    try:
+    with _loading(backbone, part) as folder:
         return cls.from_pretrained(
-            backbone.folder / part, local_files_only=True, trust_remote_code=False, **options
+            folder, local_files_only=True, trust_remote_code=False, **options
         )
+
+
+@contextmanager
+def _loading(backbone: WanBackbone, part: str) -> Iterator[Path]:
+    """The folder of a component; what goes wrong with it is said in one line."""
+    try:
+        yield backbone.folder / part
+    except torch.OutOfMemoryError as error:
+        raise MotiveError(
+            f"{backbone.name}: {part} does not fit into the memory of {backbone.device}; try "
+            "--dtype bfloat16, --offload (weights in CPU memory) or --shard (several devices)"
+        ) from error
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(

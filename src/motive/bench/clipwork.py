@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,12 +22,14 @@ from motive.backbones.cache import cache_key
 from motive.bench.views import View, view_pixels
 from motive.clips import Clip, ClipStandard
 from motive.errors import ClipError
-from motive.gradients import Featurizer, Objective, Residual, ZeroGradientError
+from motive.gradients import ClipInputs, Featurizer, Objective, Residual, ZeroGradientError
 from motive.gradients.collector import ALL_PARAMETERS
 from motive.gradients.objective import T_FIX
 from motive.index import FeatureRow, Fingerprint
 from motive.projection import BlockedFastfood
 from motive.runs.config import RunConfig
+from motive.runs.featurizing import feature_row
+from motive.runs.model import clips_per_pass
 from motive.runs.prepare import PreparedClip, Preparer, decode_unchanged
 
 _UNTRAINED_SEED = 0
@@ -173,27 +176,38 @@ class ClipWork:
         return view_pixels(moving, self.setting.view, clip.id)
 
     def feature(self, clip: Clip, spec: FeatureSpec) -> FeatureRow:
-        """One clip's feature; all zeros where nothing moves under the mask.
+        """One clip's feature; see `features`."""
+        return self.features([clip], spec)[0]
+
+    def features(self, clips: Sequence[Clip], spec: FeatureSpec) -> list[FeatureRow]:
+        """The features of clips; all zeros where nothing moves under the mask.
 
         Raises:
-            ClipError: The clip cannot be read, or its gradient is not finite.
+            ClipError: A clip cannot be read, does not fit into memory, or its gradient is not
+                finite.
         """
         began = time.perf_counter()
-        prepared = self.prepare(clip)
-        text = prepared.text if spec.caption else self.preparer.text("")
+        inputs = []
+        for clip in clips:
+            prepared = self.prepare(clip)
+            text = prepared.text if spec.caption else self.preparer.text("")
+            inputs.append(
+                ClipInputs(prepared.latents, text, prepared.weights, self.standard.frames)
+            )
         featurizer = self._featurizer(spec)
-        try:
-            with featurizer.ready():
-                found = featurizer.feature(
-                    prepared.latents, text, prepared.weights, self.standard.frames
-                )
-        except ZeroGradientError:
-            return FeatureRow(clip.id, np.zeros(spec.dim, np.float32), 0.0, 0.0, 0.0, 0.0)
-        except ClipError as error:
-            raise ClipError(f"{clip.source}: {error}") from None
-        seconds = time.perf_counter() - began
-        numbers = found.projected_norm, found.gradient_norm, found.loss
-        return FeatureRow(clip.id, found.vector.numpy(), *numbers, seconds)
+        with featurizer.ready():
+            found = featurizer.features(inputs)
+        seconds = (time.perf_counter() - began) / len(clips)
+        rows = []
+        for clip, feature in zip(clips, found, strict=True):
+            if isinstance(feature, ZeroGradientError):
+                zeros = np.zeros(spec.dim, np.float32)
+                rows.append(FeatureRow(clip.id, zeros, 0.0, 0.0, 0.0, 0.0))
+            elif isinstance(feature, ClipError):
+                raise ClipError(f"{clip.source}: {feature}")
+            else:
+                rows.append(feature_row(clip.id, feature, seconds))
+        return rows
 
     def _projection(self, spec: FeatureSpec) -> BlockedFastfood:
         block = max(self.setting.config.block, spec.dim)
@@ -202,14 +216,21 @@ class ClipWork:
     def _featurizer(self, spec: FeatureSpec) -> Featurizer:
         if spec not in self._featurizers:
             self._featurizers[spec] = Featurizer(
-                self.backbone, self._projection(spec), spec.objective(), parameters=spec.parameters
+                self.backbone,
+                self._projection(spec),
+                spec.objective(),
+                parameters=spec.parameters,
+                batch=clips_per_pass(self.setting.config, self.backbone),
+                checkpointing=self.setting.config.checkpointing,
             )
         return self._featurizers[spec]
 
 
-def feature_in_process(setting: Setting, clip: Clip, spec: FeatureSpec) -> FeatureRow:
-    """`ClipWork.feature` for a process of a pool; its models stay open between calls."""
-    return _opened(setting).feature(clip, spec)
+def features_in_process(
+    setting: Setting, clips: Sequence[Clip], spec: FeatureSpec
+) -> list[FeatureRow]:
+    """`ClipWork.features` for a process of a pool; its models stay open between calls."""
+    return _opened(setting).features(clips, spec)
 
 
 @lru_cache(maxsize=8)

@@ -16,13 +16,16 @@ from typing import Any, Literal
 import numpy as np
 
 from motive.backbones import Backbone
-from motive.bench.clipwork import ClipWork, FeatureSpec, Setting, feature_in_process
+from motive.bench.clipwork import ClipWork, FeatureSpec, Setting, features_in_process
 from motive.bench.problem import BenchClip, Problem
 from motive.bench.views import View
+from motive.clips import Clip
 from motive.errors import UsageError
+from motive.gradients.batch import AUTOMATIC_BATCH
 from motive.index import FeatureRow, FeatureStore, FeatureTable
 from motive.processes import Workers, one_thread
 from motive.runs.config import RunConfig
+from motive.runs.model import clips_per_pass
 from motive.runs.prepare import PreparedClip
 
 Role = Literal["candidates", "queries"]
@@ -190,14 +193,17 @@ class Bench:
         return store.load([clip.id for clip in clips])
 
     def _compute(self, clips: Sequence[BenchClip], spec: FeatureSpec) -> Iterator[FeatureRow]:
+        if not clips:
+            return
         if self._workers.count > 1 and len(clips) > 1:
-            calls = [(self.work.setting, clip.clip, spec) for clip in clips]
-            for _, row in self._workers.as_completed(feature_in_process, calls):
-                yield row
+            step = self.config.batch or AUTOMATIC_BATCH  # without loading the model here as well
+            calls = [(self.work.setting, batch, spec) for batch in _batches(clips, step)]
+            for _, rows in self._workers.as_completed(features_in_process, calls):
+                yield from rows
             return
         with one_thread():
-            for clip in clips:
-                yield self.work.feature(clip.clip, spec)
+            for batch in _batches(clips, clips_per_pass(self.config, self.backbone)):
+                yield from self.work.features(batch, spec)
 
     def _stage(self, role: Role, spec: FeatureSpec) -> str:
         setting = self.work.setting
@@ -219,6 +225,10 @@ class _PreparedByRole(dict[Role, list[PreparedClip]]):
     def __missing__(self, role: Role) -> list[PreparedClip]:
         self[role] = self.bench.prepared(role)
         return self[role]
+
+
+def _batches(clips: Sequence[BenchClip], step: int) -> list[list[Clip]]:
+    return [[clip.clip for clip in clips[i : i + step]] for i in range(0, len(clips), step)]
 
 
 def _silent(stage: str, done: int, total: int) -> None:

@@ -26,11 +26,13 @@ app = App(
 def _register() -> None:
     from motive.cli import bench, ranking, zoo
     from motive.cli.demo import demo
+    from motive.cli.diagnose import diagnose_command
     from motive.cli.doctor import doctor
     from motive.cli.motion import motion
 
     app.command(demo)
     app.command(doctor)
+    app.command(diagnose_command, name="diagnose")
     app.command(motion)
     app.command(ranking.index)
     app.command(ranking.rank)

@@ -13,7 +13,13 @@ from motive.cli.options import Common, RunOptions, command_line, given_or_stored
 from motive.errors import MotiveError, UsageError
 from motive.index.manifest import QUERY, TRAIN
 from motive.influence import top_clips
-from motive.runs import report_run
+from motive.ranks import launched
+from motive.runs import follow, report_run
+
+Shard = Annotated[
+    bool,
+    Parameter(help="Spread the model over the processes of torchrun.", negative=""),
+]
 
 
 def index(
@@ -23,6 +29,7 @@ def index(
     config: Annotated[
         Path | None, Parameter(help="Start from the config.yaml of another run.")
     ] = None,
+    shard: Shard = False,
     options: RunOptions = RunOptions(),  # type: ignore[valid-type]  # noqa: B008
     common: Common = Common(),  # noqa: B008
 ) -> None:
@@ -35,12 +42,16 @@ def index(
 
         motive index runs/mine --data videos/
         motive index runs/wan --data clips.csv --model path/to/Wan2.1-T2V-1.3B-Diffusers
+        torchrun --nproc-per-node 8 -m motive index runs/wan --shard
 
     Args:
         run: Run folder; made if missing. Without options it continues as it was started.
     """
-    with progress_bars(common.json) as bars:
-        opened = open_run(run, options, config, on_progress=bars)
+    with launched(shard, options.device or "auto") as ranks, progress_bars(common.json) as bars:
+        if ranks is not None and not ranks.leads:
+            follow(ranks)
+            return
+        opened = open_run(run, options, config, on_progress=bars, ranks=ranks)
         result = opened.index(given_or_stored(data, opened, "data", "--data"))
     lines = [
         f"{len(result.clips)} training clips indexed in {run} ({result.computed} new, "
@@ -71,6 +82,7 @@ def rank(
         str | None, Parameter(help="A video, a folder of videos, or a list, showing the motion.")
     ] = None,
     shown: Annotated[int, Parameter(help="Clips printed per query and side.")] = 3,
+    shard: Shard = False,
     common: Common = Common(),  # noqa: B008
 ) -> None:
     """Score every indexed clip for every query; show the most positive and most negative.
@@ -85,8 +97,11 @@ def rank(
     """
     if shown < 0:
         raise UsageError(f"--shown {shown}: must not be negative")
-    with progress_bars(common.json) as bars:
-        opened = open_run(run, on_progress=bars)
+    with launched(shard) as ranks, progress_bars(common.json) as bars:
+        if ranks is not None and not ranks.leads:
+            follow(ranks)
+            return
+        opened = open_run(run, on_progress=bars, ranks=ranks)
         ranking = opened.rank(given_or_stored(query, opened, "queries", "--query"))
     train, queries = opened.records(TRAIN), opened.records(QUERY)
     lines, found = [], []

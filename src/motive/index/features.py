@@ -15,6 +15,7 @@ from motive.index.fingerprint import Fingerprint
 from motive.index.table import LanceTable
 
 _FINGERPRINT_KEY = b"motive.fingerprint"
+_PARAMETERS_KEY = b"motive.parameters"
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,17 @@ class FeatureStore:
         stored = self.table.metadata().get(_FINGERPRINT_KEY.decode())
         if stored is not None:
             fingerprint.require_same(Fingerprint.from_json(stored), str(path))
+
+    def parameters(self) -> str | None:
+        """The parameter table that the stored features were made with; None if none is stored."""
+        return self.table.metadata().get(_PARAMETERS_KEY.decode())
+
+    def describe_parameters(self, table: str) -> None:
+        """The parameter table to store with the first feature; later calls change nothing."""
+        schema = self.table.schema
+        self.table.schema = schema.with_metadata(
+            {**(schema.metadata or {}), _PARAMETERS_KEY: table.encode()}
+        )
 
     def ids(self) -> set[str]:
         """Ids of all rows, errors included."""

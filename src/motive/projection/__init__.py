@@ -7,6 +7,19 @@ worker or the order, so partial results can be added up anywhere.
 
 from motive.projection.dense import DenseGaussian
 from motive.projection.fastfood import BlockedFastfood, fastfood_matrix
-from motive.projection.protocol import Projection
+from motive.projection.parameters import ParameterTable
+from motive.projection.protocol import Projection, ShardProjection
+from motive.projection.sjlt import HashedSJLT
+from motive.projection.srht import BlockedSRHT, srht_matrix
 
-__all__ = ["BlockedFastfood", "DenseGaussian", "Projection", "fastfood_matrix"]
+__all__ = [
+    "BlockedFastfood",
+    "BlockedSRHT",
+    "DenseGaussian",
+    "HashedSJLT",
+    "ParameterTable",
+    "Projection",
+    "ShardProjection",
+    "fastfood_matrix",
+    "srht_matrix",
+]

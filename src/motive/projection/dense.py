@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from motive.projection.blocks import flat_slice
 from motive.projection.randomness import name_words
 
 
@@ -25,13 +26,16 @@ class DenseGaussian:
         """Kind, D' and seed."""
         return {"kind": "dense-gaussian", "version": 1, "dim": self.dim, "seed": self.seed}
 
-    def partial(self, name: str, gradient: torch.Tensor) -> torch.Tensor:
-        """P_name · gradient, float32 "d" (float64 in, float64 out)."""
-        flat = gradient.detach().reshape(-1)
+    def partial(
+        self, name: str, gradient: torch.Tensor, start: int = 0, total: int | None = None
+    ) -> torch.Tensor:
+        """P_name · gradient, or the part of it that a slice contributes; float64 stays float64."""
+        flat, whole = flat_slice(name, gradient, start, total)
         flat = flat if flat.dtype == torch.float64 else flat.float()
         low, high = name_words(name)
         generator = np.random.Generator(np.random.Philox(key=[self.seed, high << 32 | low]))
-        matrix = torch.from_numpy(generator.standard_normal((self.dim, flat.numel())))
+        matrix = torch.from_numpy(generator.standard_normal((self.dim, whole)))
+        matrix = matrix[:, start : start + flat.numel()]
         return matrix.to(flat) @ flat / math.sqrt(self.dim)
 
     def finish(self, accumulated: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The interface the gradient collector needs from a projection."""
+"""The interfaces that the gradient collector needs from a projection."""
 
 from __future__ import annotations
 
@@ -27,4 +27,32 @@ class Projection(Protocol):
 
     def identity(self) -> dict[str, object]:
         """Everything that decides the numbers: goes into the fingerprint."""
+        ...
+
+
+@runtime_checkable
+class ShardProjection(Projection, Protocol):
+    """A projection that also takes parameters in pieces, as the ranks of a sharded model hold them.
+
+    The contributions of all slices of a parameter, in any cut, add up to that of the whole.
+    """
+
+    def partial(
+        self, name: str, gradient: torch.Tensor, start: int = 0, total: int | None = None
+    ) -> torch.Tensor:
+        """Contribution of the elements start, start + 1, ... of one flattened parameter.
+
+        Args:
+            name: Canonical parameter name.
+            gradient: The slice, any shape.
+            start: Place of its first element in the flattened parameter.
+            total: Elements of the whole parameter; None: the slice ends it.
+
+        Returns:
+            float32 "d" (float64 for a float64 gradient), on the gradient's device.
+
+        Raises:
+            UsageError: A dtype or layout that cannot be projected, or a slice beyond the parameter;
+                the message names the parameter.
+        """
         ...

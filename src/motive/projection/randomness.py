@@ -20,13 +20,14 @@ from typing import NamedTuple
 
 import torch
 
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_WEYL = (0x9E3779B9, 0xBB67AE85)
+MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+WEYL = (0x9E3779B9, 0xBB67AE85)
 _MASK32 = 0xFFFFFFFF
-_ROUNDS = 10
-_GAUSS_BITS = 12
-_PERMUTATION_ROUNDS = 4
-_PERMUTATION_COUNTER = 0xFFFFFF00  # element counters stay far below: blocks are at most 2^20
+ROUNDS = 10
+GAUSS_BITS = 12
+PERMUTATION_ROUNDS = 4
+PERMUTATION_COUNTER = 0xFFFFFF00  # element counters stay far below: blocks are at most 2^20
+REPETITION_COUNTER = 1 << 20  # between the counters of two words for one element
 
 
 class BlockRandomness(NamedTuple):
@@ -47,15 +48,15 @@ def philox4x32(counter: torch.Tensor, key: tuple[int, int]) -> torch.Tensor:
     """Philox4x32-10 on int64 counters "... 4" with entries in [0, 2^32); returns the same shape."""
     c0, c1, c2, c3 = counter.unbind(-1)
     k0, k1 = key
-    for _ in range(_ROUNDS):
+    for _ in range(ROUNDS):
         # The product fits 64 bits unsigned; torch wraps it, and masking after the (arithmetic)
         # shift recovers the true high word.
-        p0 = c0 * _MULTIPLIERS[0]
-        p1 = c2 * _MULTIPLIERS[1]
+        p0 = c0 * MULTIPLIERS[0]
+        p1 = c2 * MULTIPLIERS[1]
         high0, low0 = (p0 >> 32) & _MASK32, p0 & _MASK32
         high1, low1 = (p1 >> 32) & _MASK32, p1 & _MASK32
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0, k1 = (k0 + _WEYL[0]) & _MASK32, (k1 + _WEYL[1]) & _MASK32
+        k0, k1 = (k0 + WEYL[0]) & _MASK32, (k1 + WEYL[1]) & _MASK32
     return torch.stack((c0, c1, c2, c3), dim=-1)
 
 
@@ -65,18 +66,25 @@ def name_words(name: str) -> tuple[int, int]:
     return value & _MASK32, value >> 32
 
 
+@lru_cache(maxsize=4096)
+def key_words(seed: int, name: str) -> tuple[int, int, int, int]:
+    """Low and high half of the seed, then of the name's hash: the key of a parameter's numbers."""
+    return (seed & _MASK32, (seed >> 32) & _MASK32, *name_words(name))
+
+
 @lru_cache(maxsize=1)
 def _gaussian_values() -> tuple[float, ...]:
     """Midpoint quantiles of the normal distribution, rescaled to exactly unit variance."""
-    levels = 1 << _GAUSS_BITS
+    levels = 1 << GAUSS_BITS
     normal = NormalDist()
     values = [normal.inv_cdf((i + 0.5) / levels) for i in range(levels)]
     scale = (sum(v * v for v in values) / levels) ** -0.5
     return tuple(v * scale for v in values)
 
 
-def gaussian_table(device: torch.device | str = "cpu") -> torch.Tensor:
-    """The 4096 values that G takes, float32."""
+@lru_cache(maxsize=16)
+def gaussian_table(device: str = "cpu") -> torch.Tensor:
+    """The 4096 values that G takes, float32; shared, not to be changed."""
     return torch.tensor(_gaussian_values(), dtype=torch.float64).float().to(device)
 
 
@@ -93,22 +101,42 @@ def block_randomness(
         size: Block size (b), a power of two of at least 4.
         device: Where to compute; the bits do not depend on it.
     """
-    key = (seed & _MASK32, (seed >> 32) & _MASK32)
-    low, high = name_words(name)
-    blocks = torch.arange(first, first + count, device=device)
-    words = _words(torch.arange(size // 4, device=device), blocks, low, high, key)
-    words = words.reshape(count, size)
+    words = element_words(seed, name, first, count, size, device)
     signs = 1.0 - 2.0 * (words >> 31).float()
-    gaussians = gaussian_table(device)[words & ((1 << _GAUSS_BITS) - 1)]
-    rounds = torch.arange(_PERMUTATION_ROUNDS, device=device) + _PERMUTATION_COUNTER
-    keys = _words(rounds, blocks, low, high, key)  # (count, rounds, 4)
+    gaussians = gaussian_table(str(device))[words & ((1 << GAUSS_BITS) - 1)]
+    rounds = torch.arange(PERMUTATION_ROUNDS, device=device) + PERMUTATION_COUNTER
+    keys = _words(seed, name, rounds, torch.arange(first, first + count, device=device))
     return BlockRandomness(signs, gaussians, _permutation(keys, size))
 
 
-def _words(
-    index: torch.Tensor, blocks: torch.Tensor, low: int, high: int, key: tuple[int, int]
+def element_words(
+    seed: int,
+    name: str,
+    first: int,
+    count: int,
+    size: int,
+    device: torch.device | str = "cpu",
+    repetition: int = 0,
 ) -> torch.Tensor:
+    """The 32-bit word of each element of some blocks, int64 "n b".
+
+    Args:
+        seed: Projection seed, 0 .. 2^64-1.
+        name: Canonical parameter name.
+        first: Index of the first block within the parameter.
+        count: Number of blocks (n).
+        size: Block size (b), a multiple of four.
+        device: Where to compute; the bits do not depend on it.
+        repetition: 0 .. 4094: another, independent word for the same element.
+    """
+    index = torch.arange(size // 4, device=device) + repetition * REPETITION_COUNTER
+    blocks = torch.arange(first, first + count, device=device)
+    return _words(seed, name, index, blocks).reshape(count, size)
+
+
+def _words(seed: int, name: str, index: torch.Tensor, blocks: torch.Tensor) -> torch.Tensor:
     """Philox words "blocks index 4" for every pair of block and counter index."""
+    key0, key1, low, high = key_words(seed, name)
     shape = (len(blocks), len(index))
     counter = torch.stack(
         (
@@ -119,7 +147,7 @@ def _words(
         ),
         dim=-1,
     )
-    return philox4x32(counter, key)
+    return philox4x32(counter, (key0, key1))
 
 
 def _permutation(keys: torch.Tensor, size: int) -> torch.Tensor:

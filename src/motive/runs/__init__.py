@@ -6,6 +6,7 @@ killed anywhere continues when the same command is given again.
 
 from motive.runs.config import RunConfig
 from motive.runs.controls import random_ranking, weight_map_ranking
+from motive.runs.model import follow, make_featurizer, open_backbone
 from motive.runs.previews import Previews
 from motive.runs.reporting import compare, report_run
 from motive.runs.run import IndexResult, Progress, Ranking, Run
@@ -18,6 +19,9 @@ __all__ = [
     "Run",
     "RunConfig",
     "compare",
+    "follow",
+    "make_featurizer",
+    "open_backbone",
     "random_ranking",
     "report_run",
     "weight_map_ranking",

@@ -72,6 +72,18 @@ class RunConfig:
     dtype: str = _option("float32", "Transformer precision: float32, bfloat16 or float16.")
     device: str = _option("auto", "auto, cpu, cuda or cuda:N; does not change the features.")
     checkpointing: bool = _option(False, "Recompute activations: less memory, more time.")
+    offload: bool = _option(
+        False, "Keep weights in CPU memory, one layer on the device at a time; checkpoints too."
+    )
+    offload_activations: bool = _option(
+        False, "Keep what backward needs in CPU memory: less memory on the device, more time."
+    )
+    compile_blocks: bool = _option(
+        False, "Compile the model's blocks (torch.compile); pays where one clip fills the device."
+    )
+    batch: int | None = _option(
+        None, "Clips per pass; default: 8 for small models on a CPU, else 1. Changes rounding only."
+    )
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without the model, before any work is done."""
@@ -80,6 +92,18 @@ class RunConfig:
             re.compile(self.parameters)
         except re.error as error:
             raise UsageError(f"parameter pattern {self.parameters!r}: {error}") from None
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"batch {self.batch}: must be at least 1")
+        if self.batch not in (None, 1) and self.one_by_one:
+            raise UsageError(
+                f"batch {self.batch}: checkpointing, offloading and compiling take one clip at a "
+                "time; leave them out, or use --batch 1"
+            )
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether an option rules several clips per pass out."""
+        return self.checkpointing or self.offload or self.offload_activations or self.compile_blocks
 
     def objective(self) -> Objective:
         """The loss that is differentiated."""

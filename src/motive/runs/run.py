@@ -6,7 +6,6 @@ import json
 import logging
 import time
 from collections.abc import Iterable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,19 +14,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
-from motive.backbones import EMBEDDED_MODELS, Backbone, TensorCache, load_backbone
+from motive.backbones import EMBEDDED_MODELS, Backbone, TensorCache
 from motive.clips import Clip, ClipStandard, read_dataset, write_diffsynth_jsonl
-from motive.errors import ClipError, DatasetError, MotiveError, UsageError
+from motive.errors import DatasetError, MotiveError, UsageError
 from motive.files import whole_file
 from motive.gradients import Featurizer
-from motive.index import ClipRecord, FeatureRow, FeatureStore, Fingerprint, Manifest
+from motive.index import ClipRecord, FeatureStore, Fingerprint, Manifest
 from motive.index.manifest import OK, QUERY, TRAIN
 from motive.influence import cosine_scores
+from motive.projection import ParameterTable
+from motive.ranks import Ranks
 from motive.runs.config import RunConfig, config_from, config_yaml, read_config
-from motive.runs.entries import EntrySorter, Progress, clip_of, unusable
-from motive.runs.prepare import PreparedClip, Preparer
+from motive.runs.entries import EntrySorter, Progress, clip_of
+from motive.runs.featurizing import FeatureStage
+from motive.runs.model import make_featurizer, open_backbone
+from motive.runs.prepare import Preparer
 from motive.selection import Selection, majority_vote, parse_top, write_selection_csv
 
 _LOG = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class Run:
         on_progress: Called as (stage, done, total).
         cache: Folder for latents, embeddings and weights; default inside the run. Runs that differ
             in objective or projection only can share one.
+        ranks: Processes over which the model is spread; this one leads (see `follow`).
 
     Example:
         run = Run("runs/mine", RunConfig(model="wan-nano"))
@@ -99,6 +102,7 @@ class Run:
         *,
         on_progress: Progress | None = None,
         cache: Path | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.folder = Path(folder)
         self.stored: dict[str, Any] = {}
@@ -110,13 +114,14 @@ class Run:
         self.config = config
         self.progress: Progress = on_progress or _silent
         self.cache = TensorCache(cache or self.folder / "cache")
+        self.ranks = ranks
 
     # -- parts, made when first needed -------------------------------------------------------
 
     @cached_property
     def backbone(self) -> Backbone:
         """The model (opened, components not yet loaded)."""
-        return load_backbone(self.config.model, device=self.config.device, dtype=self.config.dtype)
+        return open_backbone(self.config, self.ranks)
 
     @cached_property
     def standard(self) -> ClipStandard:
@@ -291,60 +296,29 @@ class Run:
         """Latents, motion weights and embeddings of clips, through the cache."""
         return Preparer(self.backbone, self.standard, self.config.motion_config(), self.cache)
 
-    def _compute(self, records: list[ClipRecord], store: FeatureStore) -> dict[str, str]:
-        """Features of clips not yet stored, one atomic row each; returns the failures."""
-        failed: dict[str, str] = {}
-        if not records:
-            return failed
-        featurizer = Featurizer(
-            self.backbone,
-            self.config.projection(),
-            self.config.objective(),
-            parameters=self.config.parameters,
-            checkpointing=self.config.checkpointing,
-        )
-        with ExitStack() as stack:
-            stack.callback(store.table.compact)
-            stack.enter_context(featurizer.ready())
-            for done, record in enumerate(records, start=1):
-                try:
-                    prepared = self.preparer.prepare(clip_of(record))
-                except ClipError as error:
-                    # Readable a moment ago: an entry to try again, not a property of the clip.
-                    self.manifest.append(unusable(record, str(error)))
-                    failed[record.clip_id] = str(error).removeprefix(f"{record.source}: ")
-                else:
-                    row = self._feature_row(featurizer, record, prepared)
-                    store.append([row])
-                    if row.error is not None:
-                        failed[row.clip_id] = row.error
-                self.progress("computing gradients", done, len(records))
-        return failed
+    @cached_property
+    def featurizer(self) -> Featurizer:
+        """What turns prepared clips into features; loads the transformer."""
+        return make_featurizer(self.config, self.backbone, self.ranks)
 
-    def _feature_row(
-        self, featurizer: Featurizer, record: ClipRecord, prepared: PreparedClip
-    ) -> FeatureRow:
-        began = time.perf_counter()
-        try:
-            feature = featurizer.feature(
-                prepared.latents, prepared.text, prepared.weights, self.standard.frames
-            )
-        except ClipError as error:
-            _LOG.info("%s: %s", record.source, error)
-            return FeatureRow(record.clip_id, error=str(error))
-        except torch.OutOfMemoryError as error:
-            raise MotiveError(
-                f"{record.source}: out of memory ({str(error).splitlines()[0]:.80}); try "
-                "--checkpointing, --dtype bfloat16, or fewer frames or pixels"
-            ) from error
-        return FeatureRow(
-            record.clip_id,
-            feature.vector.numpy(),
-            feature.projected_norm,
-            feature.gradient_norm,
-            feature.loss,
-            time.perf_counter() - began,
+    def _compute(self, records: list[ClipRecord], store: FeatureStore) -> dict[str, str]:
+        """Features of clips not yet stored; returns the failures."""
+        if not records:
+            return {}
+        self._check_parameters(self.featurizer, store)
+        stage = FeatureStage(
+            self.featurizer, self.preparer, self.manifest, store, self.standard.frames
         )
+        return stage.compute(records, self.progress)
+
+    def _check_parameters(self, featurizer: Featurizer, store: FeatureStore) -> None:
+        """Features made from other parameters (renamed by a library, say) are never mixed in."""
+        table = ParameterTable.of(featurizer.collector.parameters.items())
+        for made in (self.features(TRAIN), self.features(QUERY)):
+            stored = made.parameters()
+            if stored is not None:
+                table.require_same(ParameterTable.from_json(stored), str(made.table.path))
+        store.describe_parameters(table.to_json())
 
     # -- files -------------------------------------------------------------------------------
 
