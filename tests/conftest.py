@@ -1,14 +1,24 @@
-"""Fixtures that write small test videos."""
+"""Fixtures that write small test videos, and how examples are drawn.
+
+Property tests try the same examples on every run, so that a failure is that of the change at hand;
+`HYPOTHESIS_PROFILE=search` draws new ones.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from numbered_videos import frame_with_number, write_video
 from tiny_wan import save_tiny_wan
+
+settings.register_profile("repeatable", derandomize=True, print_blob=True)
+settings.register_profile("search")
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture

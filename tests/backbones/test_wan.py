@@ -246,3 +246,13 @@ def test_an_unknown_device_says_what_to_use(tiny_wan):
 def test_padding_a_text_embedding_adds_zeros_only():
     text = TextEmbedding(torch.ones(3, 4), 5)
     assert text.padded().tolist() == [[1.0] * 4] * 3 + [[0.0] * 4] * 2
+
+
+def test_several_clips_are_decoded_as_each_by_itself(backbone):
+    generator = torch.Generator().manual_seed(5)
+    latents = torch.randn(3, *backbone.encode_video(pixels()).shape, generator=generator)
+    together = backbone.decode_latents(latents)
+    alone = torch.stack([backbone.decode_latents(clip) for clip in latents])
+    assert together.shape == alone.shape
+    assert (together.int() - alone.int()).abs().max() <= 1
+    assert (together == alone).double().mean() > 0.999

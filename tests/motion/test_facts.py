@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from motive.motion import CameraMotion, motion_uniformity
-from motive.motion.facts import DIRECTIONS, FactsOfFrames, classify_camera, frame_facts
+from motive.motion.facts import (
+    DIRECTIONS,
+    FactsOfFrames,
+    classify_camera,
+    frame_magnitude,
+    frame_objects,
+)
 
 
 def camera(matrices, size=(90, 160)) -> CameraMotion:
@@ -52,7 +58,9 @@ def collected(residuals, raws=None, camera_px=0.0) -> FactsOfFrames:
     for number, residual in enumerate(residuals):
         raw = residual if raws is None else raws[number]
         left, proven = residual.norm(dim=-1), torch.ones(residual.shape[:2])
-        frames.add(frame_facts(raw.norm(dim=-1), residual, left, proven, camera_px))
+        frames.add(
+            frame_magnitude(raw.norm(dim=-1)), frame_objects(residual, left, proven, camera_px)
+        )
     return frames
 
 

@@ -40,11 +40,13 @@ class Backbone(Protocol):
         name: Folder, hub id or the name of an embedded model.
         family: For example "Wan 2.1 T2V".
         standard: The clip shape this model was made for (a default; see `check_standard`).
+        device: Where its parts are, or are put when they are needed.
     """
 
     name: str
     family: str
     standard: ClipStandard
+    device: torch.device
 
     @property
     def transformer(self) -> torch.nn.Module:
@@ -72,7 +74,7 @@ class Backbone(Protocol):
         ...
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Normalised latents "c f h w" -> uint8 "f h w 3" on the CPU."""
+        """Normalised latents "c f h w" -> uint8 "f h w 3" on the CPU; or several, "b c f h w"."""
         ...
 
     def encode_text(self, caption: str) -> TextEmbedding:

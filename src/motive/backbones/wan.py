@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -23,7 +24,7 @@ import torch
 from motive.backbones.digests import component_digest
 from motive.backbones.placement import Placement, whole
 from motive.backbones.protocol import NoiseLevel, TextEmbedding
-from motive.backbones.wan_vae import decode_whole
+from motive.backbones.wan_vae import decode_whole, encode_whole
 from motive.clips import ClipStandard
 from motive.errors import ModelError, MotiveError, UsageError
 
@@ -32,7 +33,7 @@ _TEXT_LENGTH = 512  # WanPipeline.__call__ default max_sequence_length
 _COMPONENTS = ("transformer", "vae", "text_encoder", "tokenizer")
 _TRAIN_TIMESTEPS = 1000.0
 _WAN_480P = ClipStandard(frames=81, fps=16.0, height=480, width=832)
-_DECODED_WHOLE = 4096  # latent positions; longer clips are decoded chunk by chunk, to save memory
+_TAKEN_WHOLE = 4096  # latent positions; larger clips go through the VAE in chunks, to save memory
 STANDARD_FILE = "motive.json"  # optional, beside model_index.json: the model's clip shape
 
 
@@ -113,8 +114,10 @@ class WanBackbone:
 
     def latent_grid(self, standard: ClipStandard) -> tuple[int, int, int]:
         """Latent (frames, height, width)."""
-        frames = (standard.frames - 1) // self._time + 1
-        return frames, standard.height // self._space, standard.width // self._space
+        return self._grid(standard.frames, standard.height, standard.width)
+
+    def _grid(self, frames: int, height: int, width: int) -> tuple[int, int, int]:
+        return (frames - 1) // self._time + 1, height // self._space, width // self._space
 
     def temporal_groups(self, frames: int) -> list[list[int]]:
         """Frame 0 alone, then 4 by 4: [[0], [1, 2, 3, 4], ...]."""
@@ -129,17 +132,27 @@ class WanBackbone:
     def encode_video(self, pixels: torch.Tensor) -> torch.Tensor:
         """Normalised posterior mode of uint8 "f h w 3": float32 "c f h w" on the CPU."""
         video = pixels.to(self.device).permute(3, 0, 1, 2).float() / 127.5 - 1.0
-        mode = self._vae.encode(video[None]).latent_dist.mode()[0].float().cpu()
-        return (mode - self._mean) / self._std
+        positions = math.prod(self._grid(*video.shape[1:]))
+        if positions <= _TAKEN_WHOLE:
+            mode = encode_whole(self._vae, video[None]).chunk(2, dim=1)[0]
+        else:
+            mode = self._vae.encode(video[None]).latent_dist.mode()
+        return (mode[0].float().cpu() - self._mean) / self._std
 
     @torch.no_grad()
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
-        """Normalised latents "c f h w" -> uint8 "f h w 3" on the CPU."""
-        raw = (latents.cpu() * self._std + self._mean).to(self.device)[None]
-        small = raw[0, 0].numel() <= _DECODED_WHOLE
+        """Normalised latents "c f h w" -> uint8 "f h w 3" on the CPU; or several, "b c f h w"."""
+        if latents.ndim == 5:
+            at_once = max(1, _TAKEN_WHOLE // latents[0, 0].numel())
+            return torch.cat([self._decoded(part) for part in latents.split(at_once)])
+        return self._decoded(latents[None])[0]
+
+    def _decoded(self, latents: torch.Tensor) -> torch.Tensor:
+        raw = (latents.cpu() * self._std + self._mean).to(self.device)
+        small = raw[:, 0].numel() <= _TAKEN_WHOLE
         video = decode_whole(self._vae, raw) if small else self._vae.decode(raw).sample
-        video = video[0].float().clamp(-1, 1)
-        return ((video.permute(1, 2, 3, 0) + 1.0) * 127.5).round().to(torch.uint8).cpu()
+        video = video.float().clamp(-1, 1)
+        return ((video.permute(0, 2, 3, 4, 1) + 1.0) * 127.5).round().to(torch.uint8).cpu()
 
     @torch.no_grad()
     def encode_text(self, caption: str) -> TextEmbedding:

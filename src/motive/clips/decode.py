@@ -23,6 +23,7 @@ import av
 import numpy as np
 import torch
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from motive.clips.clip import Clip, ClipStandard, DecodedClip, Provenance
@@ -43,6 +44,7 @@ from motive.clips.source import (
 from motive.errors import ClipError, UsageError
 
 _EPSILON = 1e-6  # seconds; float rounding of timestamps, far below any frame interval
+_WORTH_THREADS = 1 << 17  # pixels; smaller frames are converted before threads have started
 
 UNREADABLE_SPAN = "unreadable_span"  # key in `Clip.extra` that a reader sets for a bad time column
 
@@ -108,6 +110,22 @@ def _pick_frames(clip: Clip, standard: ClipStandard) -> _Picker:
     return picker
 
 
+class _Converter:
+    """Makes RGB arrays of frames.
+
+    One for all frames of a clip: what `VideoFrame.to_ndarray` sets up anew for each frame takes
+    several times longer than converting a small one.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def rgb(self, frame: av.VideoFrame) -> np.ndarray:
+        """The frame as uint8 "h w 3", as stored (not turned)."""
+        threads = 1 if frame.width * frame.height < _WORTH_THREADS else 0
+        return self._reformatter.reformat(frame, format="rgb24", threads=threads).to_ndarray()
+
+
 class _Picker:
     """Walks the source once and copies the frame shown at each target time into `pixels`."""
 
@@ -123,6 +141,7 @@ class _Picker:
         self.aspect = pixel_aspect(stream)
         self.declared = declared_duration(container, stream)
         self.slack = _timestamp_slack(stream, self.source_fps, standard.fps)
+        self.converter = _Converter()
         self.pixels = np.empty((standard.frames, standard.height, standard.width, 3), np.uint8)
         self.times: list[float] = []
         self.error: av.FFmpegError | None = None  # the decoder gave up here
@@ -206,7 +225,7 @@ class _Picker:
     def _standardise(self, frame: av.VideoFrame) -> np.ndarray:
         """One frame as uint8 "h w 3" of the standard's size."""
         matrix = display_matrix(frame)
-        image = oriented(frame.to_ndarray(format="rgb24"), matrix)
+        image = oriented(self.converter.rgb(frame), matrix)
         aspect = 1 / self.aspect if is_turned(matrix) else self.aspect
         image_size = (image.shape[0], image.shape[1])
         size = (self.standard.height, self.standard.width)

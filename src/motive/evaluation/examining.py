@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from motive.backbones import Backbone, load_backbone
 from motive.clips import ClipStandard
@@ -143,7 +142,7 @@ def _shown_motions(examination: Examination, backbone: Backbone) -> np.ndarray:
         standard=examination.standard,
     )
     if classifier.kind == "pixel":
-        pixels = torch.stack([backbone.decode_latents(clip) for clip in clips])
+        pixels = backbone.decode_latents(clips)
         clips = pixels.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
     logs = classify(classifier, clips).double().numpy()
     asked = [classifier.motions.index(motion) for _, motion in examination.prompts]

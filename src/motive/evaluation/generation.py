@@ -168,5 +168,5 @@ def decode(backbone: Backbone, latents: torch.Tensor) -> torch.Tensor:
     Returns:
         float32 "n 3 f h w" in [-1, 1] on the CPU, in steps of 8 bits.
     """
-    clips = torch.stack([backbone.decode_latents(clip) for clip in latents])
+    clips = backbone.decode_latents(latents)
     return clips.permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0

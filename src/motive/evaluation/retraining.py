@@ -197,7 +197,7 @@ def _train(
 ) -> None:
     """Train in place; the parameters end as their running average where the recipe asks for it."""
     optimizer = torch.optim.AdamW(
-        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
     visits = _visits(sorted(chosen), seed)
     average = [p.detach().clone() for p in parameters]

@@ -3,8 +3,14 @@
 from motive.motion.camera import CameraMotion, fit_camera
 from motive.motion.codec import CodecTracker
 from motive.motion.config import MotionConfig
-from motive.motion.facts import MotionFacts, motion_uniformity
-from motive.motion.measure import Motion, measure_motion, motion_magnitude, pixel_motion
+from motive.motion.facts import MagnitudeFacts, MotionFacts, motion_uniformity
+from motive.motion.measure import (
+    Magnitude,
+    Motion,
+    measure_magnitude,
+    measure_motion,
+    motion_magnitude,
+)
 from motive.motion.opencv_flow import DISTracker, FarnebackTracker
 from motive.motion.overlay import overlay_frames, write_overlay
 from motive.motion.placement import place_in_frame
@@ -34,6 +40,8 @@ __all__ = [
     "DISTracker",
     "FarnebackTracker",
     "FileTracker",
+    "Magnitude",
+    "MagnitudeFacts",
     "Motion",
     "MotionConfig",
     "MotionFacts",
@@ -46,6 +54,7 @@ __all__ = [
     "fit_camera",
     "get_tracker",
     "latent_motion_weights",
+    "measure_magnitude",
     "measure_motion",
     "minmax_weights",
     "motion_magnitude",
@@ -53,7 +62,6 @@ __all__ = [
     "normalised_weights",
     "overlay_frames",
     "picture_area",
-    "pixel_motion",
     "place_in_frame",
     "robust_weights",
     "weights_from_magnitude",

@@ -171,6 +171,11 @@ class MotionConfig:
         return self.weight_by == "residual" if self.evidence is None else self.evidence
 
     @property
+    def asks_camera(self) -> bool:
+        """Whether weights need the camera fitted; if not, displacement alone decides them."""
+        return self.weight_by != "raw" or self.asks_evidence or self.displacement == "anchor"
+
+    @property
     def settings(self) -> dict[str, Any]:
         """Everything that changes the weights, for the fingerprint: JSON values only."""
         anchored = self.displacement != "consecutive"

@@ -32,32 +32,20 @@ _SHAKE = 0.5  # of the way that a camera goes: a camera that gets less far shake
 DIRECTIONS = ("right", "up-right", "up", "up-left", "left", "down-left", "down", "down-right")
 
 
-@dataclass(frozen=True)
-class MotionFacts:
-    """Facts of one clip. Frames that a cut makes meaningless do not count.
+@dataclass(frozen=True, kw_only=True)
+class MagnitudeFacts:
+    """Facts of all motion in one clip. Frames that a cut makes meaningless do not count.
 
     Magnitudes are in pixels of the standardised clip: per frame for consecutive displacement,
-    since frame 0 for anchored displacement (the camera's is always per frame).
+    since frame 0 for anchored displacement.
 
     Attributes:
         mean_magnitude: Mean over frames and pixels of all motion.
         max_magnitude: Largest over frames and pixels.
         moving_fraction: Share of pixels that move by more than 0.5 px, in [0, 1].
         uniformity: How evenly motion fills the picture, in [0, 1]; see `motion_uniformity`.
-        camera: What the camera does: "static", "pan", "zoom", "rotation" (a turn about the line
-            of sight, or about what it looks at) or "shake".
-        camera_magnitude: Mean motion that the camera gives the picture.
-        camera_share: Share of all squared motion that may be the camera's, in [0, 1].
-        object_magnitude: Mean motion against the camera, where something moves.
-        moving_area: Share of pixels that move against the camera, in [0, 1]: by more than 0.5 px
-            and half the camera's own motion, and the pictures prove it (see `motion_evidence`).
-        directions: Shares of the motion against the camera by direction: right, up-right, up,
-            up-left, left, down-left, down, down-right. They sum to 1, or are all 0.
         static: No more moves than compression noise (largest below 0.05 px, or mean below
             0.005 px).
-        camera_only: The camera moves and nothing else does.
-        micro_motion: The camera stands still and something moves, but less than 0.5 px or on
-            less than 0.5 % of the picture.
         cuts: First frames of new shots inside the clip.
     """
 
@@ -65,44 +53,78 @@ class MotionFacts:
     max_magnitude: float
     moving_fraction: float
     uniformity: float
+    static: bool
+    cuts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MotionFacts(MagnitudeFacts):
+    """Facts of one clip with camera and objects kept apart.
+
+    Attributes:
+        camera: What the camera does: "static", "pan", "zoom", "rotation" (a turn about the line
+            of sight, or about what it looks at) or "shake".
+        camera_magnitude: Mean motion that the camera gives the picture, in pixels per frame.
+        camera_share: Share of all squared motion that may be the camera's, in [0, 1].
+        object_magnitude: Mean motion against the camera, where something moves.
+        moving_area: Share of pixels that move against the camera, in [0, 1]: by more than 0.5 px
+            and half the camera's own motion, and the pictures prove it (see `motion_evidence`).
+        directions: Shares of the motion against the camera by direction: right, up-right, up,
+            up-left, left, down-left, down, down-right. They sum to 1, or are all 0.
+        camera_only: The camera moves and nothing else does.
+        micro_motion: The camera stands still and something moves, but less than 0.5 px or on
+            less than 0.5 % of the picture.
+    """
+
     camera: CameraKind
     camera_magnitude: float
     camera_share: float
     object_magnitude: float
     moving_area: float
     directions: tuple[float, ...]
-    static: bool
     camera_only: bool
     micro_motion: bool
-    cuts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
-class FrameFacts:
-    """What one frame adds to the facts of its clip; see `frame_facts`."""
+class FrameMagnitude:
+    """What all motion of one frame adds to the facts of its clip; see `frame_magnitude`."""
 
     pixels: int
     mean: float
     square: float
     largest: float
     moving: int
+
+
+@dataclass(frozen=True)
+class FrameObjects:
+    """What the motion against the camera adds; see `frame_objects`."""
+
     objects: int
     object_sum: float
     residual_square: float
     directions: Array
 
 
-def frame_facts(
-    raw: torch.Tensor,
-    residual: torch.Tensor,
-    left: torch.Tensor,
-    evidence: torch.Tensor,
-    camera_px: float,
-) -> FrameFacts:
-    """Count one frame.
+def frame_magnitude(raw: torch.Tensor) -> FrameMagnitude:
+    """Count the motion of one frame, given its length "h w" in pixels."""
+    motion = raw.numpy()
+    return FrameMagnitude(
+        pixels=motion.size,
+        mean=float(motion.mean(dtype=np.float64)),
+        square=float(np.square(motion).mean(dtype=np.float64)),
+        largest=float(motion.max()),
+        moving=int(np.count_nonzero(motion > MOVING_PX)),
+    )
+
+
+def frame_objects(
+    residual: torch.Tensor, left: torch.Tensor, evidence: torch.Tensor, camera_px: float
+) -> FrameObjects:
+    """Count what moves against the camera in one frame.
 
     Args:
-        raw: Length of all motion, "h w", pixels.
         residual: Motion against the camera, "h w 2", pixels.
         left: Length of the residual, "h w".
         evidence: For the residual, "h w" in [0, 1]; see `motion_evidence`.
@@ -112,13 +134,7 @@ def frame_facts(
     object_mask = (lengths > MOVING_PX + _CAMERA_DOUBT * camera_px) & (evidence.numpy() > _PROVEN)
     moved = residual.numpy()[object_mask].astype(np.float64)
     eighth = np.round(np.arctan2(-moved[:, 1], moved[:, 0]) / (math.pi / 4)).astype(int) % 8
-    motion = raw.numpy()
-    return FrameFacts(
-        pixels=motion.size,
-        mean=float(motion.mean(dtype=np.float64)),
-        square=float(np.square(motion).mean(dtype=np.float64)),
-        largest=float(motion.max()),
-        moving=int(np.count_nonzero(motion > MOVING_PX)),
+    return FrameObjects(
         objects=len(moved),
         object_sum=float(lengths[object_mask].sum(dtype=np.float64)),
         residual_square=float(np.square(proven).mean(dtype=np.float64)),
@@ -140,41 +156,48 @@ class FactsOfFrames:
     squares: list[float] = field(default_factory=list)
     directions: Array = field(default_factory=lambda: np.zeros(8))
 
-    def add(self, frame: FrameFacts) -> None:
-        """Count one frame."""
+    def add(self, frame: FrameMagnitude, objects: FrameObjects | None = None) -> None:
+        """Count one frame, and what moves against the camera in it if that is known."""
         self.pixels += frame.pixels
         self.largest = max(self.largest, frame.largest)
         self.moving += frame.moving
-        self.objects += frame.objects
-        self.object_sum += frame.object_sum
-        self.residual_square += frame.residual_square
         self.means.append(frame.mean)
         self.squares.append(frame.square)
-        self.directions += frame.directions
+        if objects is not None:
+            self.objects += objects.objects
+            self.object_sum += objects.object_sum
+            self.residual_square += objects.residual_square
+            self.directions += objects.directions
 
-    def facts(self, camera: CameraKind, camera_px: float, cuts: tuple[int, ...]) -> MotionFacts:
-        """The facts of all frames counted."""
+    def of_magnitude(self, cuts: tuple[int, ...]) -> MagnitudeFacts:
+        """The facts of all motion in the frames counted."""
         mean = float(np.mean(self.means)) if self.means else 0.0
-        energy = float(np.sum(self.squares))
-        area = self.objects / max(self.pixels, 1)
-        speed = self.object_sum / self.objects if self.objects else 0.0
-        total = float(self.directions.sum())
-        static = self.largest < STATIC_MAX_PX or mean < STATIC_MEAN_PX
-        return MotionFacts(
+        return MagnitudeFacts(
             mean_magnitude=mean,
             max_magnitude=self.largest,
             moving_fraction=self.moving / max(self.pixels, 1),
             uniformity=_uniformity(self.means, self.squares),
+            static=self.largest < STATIC_MAX_PX or mean < STATIC_MEAN_PX,
+            cuts=cuts,
+        )
+
+    def facts(self, camera: CameraKind, camera_px: float, cuts: tuple[int, ...]) -> MotionFacts:
+        """All facts, of frames that were counted with what moves against the camera."""
+        of_magnitude = self.of_magnitude(cuts)
+        energy = float(np.sum(self.squares))
+        area = self.objects / max(self.pixels, 1)
+        total = float(self.directions.sum())
+        little = area < _SMALL_AREA
+        return MotionFacts(
+            **vars(of_magnitude),
             camera=camera,
             camera_magnitude=camera_px,
             camera_share=max(0.0, 1 - self.residual_square / energy) if energy > 0 else 0.0,
-            object_magnitude=speed,
+            object_magnitude=self.object_sum / self.objects if self.objects else 0.0,
             moving_area=area,
             directions=tuple((self.directions / total).tolist() if total else [0.0] * 8),
-            static=static,
-            camera_only=camera != "static" and area < _SMALL_AREA,
-            micro_motion=camera == "static" and not static and area < _SMALL_AREA,
-            cuts=cuts,
+            camera_only=camera != "static" and little,
+            micro_motion=camera == "static" and not of_magnitude.static and little,
         )
 
 

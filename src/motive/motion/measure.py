@@ -23,10 +23,13 @@ from motive.motion.config import MotionConfig
 from motive.motion.evidence import Image, evidence_picture, motion_evidence
 from motive.motion.facts import (
     FactsOfFrames,
-    FrameFacts,
+    FrameMagnitude,
+    FrameObjects,
+    MagnitudeFacts,
     MotionFacts,
     classify_camera,
-    frame_facts,
+    frame_magnitude,
+    frame_objects,
 )
 from motive.motion.placement import place_in_frame
 from motive.motion.resolution import enlarge, enlarge_flow, shrink_frames
@@ -39,15 +42,26 @@ _UNSEEN = 1e-3  # how much a track counts that the tracker does not trust at all
 
 
 @dataclass(frozen=True)
-class Motion:
-    """Measured motion of one clip.
+class Magnitude:
+    """How far the pixels of one clip move.
 
     Attributes:
         magnitude: float32 "f h w", pixels, as the config asks for: the M of paper eq. 13.
-        facts: What the clip's motion is like, whatever the config asks for.
+        facts: What all motion is like, whatever the config asks for.
     """
 
     magnitude: torch.Tensor
+    facts: MagnitudeFacts
+
+
+@dataclass(frozen=True)
+class Motion(Magnitude):
+    """Measured motion of one clip, camera and objects kept apart.
+
+    Attributes:
+        facts: What the clip's motion is like, whatever the config asks for.
+    """
+
     facts: MotionFacts
 
 
@@ -70,34 +84,57 @@ def measure_motion(
         UsageError: Unknown tracker or options, or a tracker that reads files has none to read.
         ClipError: A tracker that reads files cannot read this one.
     """
-    cuts, area = find_cuts(pixels), picture_area(pixels)
-    shots = _shots(len(pixels), cuts if config.split_cuts else ())
-    flow, trust = _displacement(pixels, shots, config, clip, provenance)
-    anchored = config.displacement != "consecutive"
-    pairs = [_pair(shots, f, anchored) for f in range(len(pixels))]
+    tracked = _Tracked.of(pixels, config, clip, provenance)
+    pairs = [_pair(tracked.shots, f, tracked.anchored) for f in range(len(pixels))]
     home = [pair.home for pair in pairs]
+    flow, area = tracked.flow, picture_area(pixels)
     camera = fit_camera(flow, pixels, home=home, model=config.camera_model, area=area)
-    steps = _steps(camera, shots) if anchored else camera
-    frames = _Frames(config, area, pairs, flow, trust, camera, steps, _pictures(pixels))
-    counted = _meaningful(len(pixels), () if config.split_cuts else cuts, anchored)
+    steps = _steps(camera, tracked.shots) if tracked.anchored else camera
+    frames = _Frames(config, area, pairs, flow, tracked.trust, camera, steps, _pictures(pixels))
     collected = FactsOfFrames()
     magnitude = torch.empty(flow.shape[:3])
-    for f, (found, facts) in enumerate(side_by_side(frames.finished, len(pixels))):
+    for f, (found, moved, objects) in enumerate(side_by_side(frames.finished, len(pixels))):
         magnitude[f] = found
-        if f in counted:
-            collected.add(facts)
-    return Motion(magnitude, collected.facts(*classify_camera(steps, counted), cuts))
+        if f in tracked.counted:
+            collected.add(moved, objects)
+    kind, camera_px = classify_camera(steps, tracked.counted)
+    return Motion(magnitude, collected.facts(kind, camera_px, tracked.cuts))
 
 
-def pixel_motion(
+def measure_magnitude(
     pixels: torch.Tensor,
     config: MotionConfig,
     *,
     clip: Clip | None = None,
     provenance: Provenance | None = None,
-) -> torch.Tensor:
-    """How far each pixel moves as the config sees it, float32 "f h w"; see `measure_motion`."""
-    return measure_motion(pixels, config, clip=clip, provenance=provenance).magnitude
+) -> Magnitude:
+    """How far every pixel moves as the config sees it, without asking more than that needs.
+
+    The magnitude is that of `measure_motion`, bit for bit. Where it depends on displacement alone,
+    as by default, the camera is not fitted, and that is most of the work on small clips.
+
+    Args:
+        pixels: uint8 "f h w 3", RGB.
+        config: How to measure.
+        clip: See `measure_motion`.
+        provenance: The same.
+
+    Raises:
+        UsageError: See `measure_motion`.
+        ClipError: The same.
+    """
+    if config.asks_camera:
+        return measure_motion(pixels, config, clip=clip, provenance=provenance)
+    tracked = _Tracked.of(pixels, config, clip, provenance)
+    collected = FactsOfFrames()
+    magnitude = torch.empty(tracked.flow.shape[:3])
+    for f in range(len(pixels)):
+        raw = motion_magnitude(tracked.flow[f])
+        if f in tracked.counted:
+            collected.add(frame_magnitude(raw))
+        trust = None if tracked.trust is None else tracked.trust[f]
+        magnitude[f] = _above(_trusted(raw, trust), config.noise_floor)
+    return Magnitude(magnitude, collected.of_magnitude(tracked.cuts))
 
 
 def motion_magnitude(displacement: torch.Tensor) -> torch.Tensor:
@@ -110,6 +147,50 @@ def motion_magnitude(displacement: torch.Tensor) -> torch.Tensor:
         float "...", in pixels.
     """
     return torch.linalg.vector_norm(displacement, dim=-1)
+
+
+@dataclass(frozen=True)
+class _Tracked:
+    """A clip's displacement, and where it means something.
+
+    Attributes:
+        cuts: First frames of new shots.
+        shots: (first frame, end) of each shot that was tracked by itself.
+        flow: "f h w 2", pixels.
+        trust: How reliable it is, "f h w", if that was asked for.
+        anchored: It counts from the first frame of the shot.
+        counted: Frames that facts are made of.
+    """
+
+    cuts: tuple[int, ...]
+    shots: list[tuple[int, int]]
+    flow: torch.Tensor
+    trust: torch.Tensor | None
+    anchored: bool
+    counted: Sequence[int]
+
+    @classmethod
+    def of(
+        cls,
+        pixels: torch.Tensor,
+        config: MotionConfig,
+        clip: Clip | None,
+        provenance: Provenance | None,
+    ) -> _Tracked:
+        cuts = find_cuts(pixels)
+        shots = _shots(len(pixels), cuts if config.split_cuts else ())
+        flow, trust = _displacement(pixels, shots, config, clip, provenance)
+        anchored = config.displacement != "consecutive"
+        counted = _meaningful(len(pixels), () if config.split_cuts else cuts, anchored)
+        return cls(cuts, shots, flow, trust, anchored, counted)
+
+
+def _trusted(magnitude: torch.Tensor, trust: torch.Tensor | None) -> torch.Tensor:
+    return magnitude if trust is None else magnitude * trust
+
+
+def _above(magnitude: torch.Tensor, floor: float) -> torch.Tensor:
+    return torch.where(magnitude < floor, 0.0, magnitude) if floor else magnitude
 
 
 def _shots(count: int, cuts: Sequence[int]) -> list[tuple[int, int]]:
@@ -200,28 +281,25 @@ class _Frames:
     steps: CameraMotion
     pictures: Sequence[Image]
 
-    def finished(self, f: int) -> tuple[torch.Tensor, FrameFacts]:
+    def finished(self, f: int) -> tuple[torch.Tensor, FrameMagnitude, FrameObjects]:
         """The magnitude of a frame, "h w", and its facts."""
         config, flow = self.config, self.flow[f]
         by_camera = self.camera.flow(f)
         residual, raw = _residual(flow, by_camera, self.area), motion_magnitude(flow)
         left = (residual[..., 0].square() + residual[..., 1].square()).sqrt_()
         evidence = self._evidence(f, by_camera)
-        facts = frame_facts(raw, residual, left, evidence, self.steps.mean_magnitude(f))
+        objects = frame_objects(residual, left, evidence, self.steps.mean_magnitude(f))
         found = raw if config.weight_by == "raw" else left
         if config.asks_evidence:
             found = found * (evidence if config.weight_by == "residual" else self._evidence(f))
         trust = None if self.trust is None else self.trust[f]
-        if trust is not None:
-            found = found * trust
+        found = _trusted(found, trust)
         if config.displacement == "anchor":
             # Where two tracks end one hides the other: the tracker knows which, or else what moves
             # against the camera is taken to be in front.
             seen = left + _BEHIND if trust is None else trust + _UNSEEN
             found = place_in_frame(found[..., None], flow, seen)[0][..., 0]
-        if config.noise_floor:
-            found = torch.where(found < config.noise_floor, 0.0, found)
-        return found, facts
+        return _above(found, config.noise_floor), frame_magnitude(raw), objects
 
     def _evidence(self, f: int, baseline: torch.Tensor | None = None) -> torch.Tensor:
         """Evidence for the flow of a frame against a baseline; see `motion_evidence`."""

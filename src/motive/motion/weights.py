@@ -19,8 +19,8 @@ from torch.nn import functional as F
 from motive.clips import Clip, Provenance
 from motive.errors import UsageError
 from motive.motion.config import ZETA, MotionConfig
-from motive.motion.facts import MOVING_PX, MotionFacts
-from motive.motion.measure import measure_motion
+from motive.motion.facts import MOVING_PX, MagnitudeFacts
+from motive.motion.measure import measure_magnitude
 
 _SAMPLES = 1 << 20  # values that percentiles are taken of; a larger clip is sampled evenly
 
@@ -33,14 +33,14 @@ class MotionWeights:
         weights: float32 "f h w" on the latent grid, in [0, 1].
         tracker: Name of the tracker.
         displacement: As in `MotionConfig`.
-        facts: See `MotionFacts`. Where they say `static`, min-max has stretched noise and the
-            weights say nothing.
+        facts: See `MagnitudeFacts`; `MotionFacts` where the weights need the camera fitted. Where
+            they say `static`, min-max has stretched noise and the weights say nothing.
     """
 
     weights: torch.Tensor
     tracker: str
     displacement: str
-    facts: MotionFacts
+    facts: MagnitudeFacts
 
 
 def compute_motion_weights(
@@ -66,7 +66,7 @@ def compute_motion_weights(
         UsageError: Unknown tracker or options, or `groups` and `grid` do not fit the pixels.
         ClipError: A tracker that reads files cannot read this one.
     """
-    motion = measure_motion(pixels, config, clip=clip, provenance=provenance)
+    motion = measure_magnitude(pixels, config, clip=clip, provenance=provenance)
     return MotionWeights(
         weights_from_magnitude(motion.magnitude, groups, grid, config),
         config.tracker,
@@ -84,7 +84,7 @@ def weights_from_magnitude(
     """Motion weights from the magnitude of each pixel's motion: normalise, pool, resample.
 
     Args:
-        magnitude: float32 "f h w", in pixels, from `measure_motion`.
+        magnitude: float32 "f h w", in pixels, from `measure_magnitude`.
         groups: For each latent frame, the pixel frames that the VAE folds into it.
         grid: (height, width) of the latent grid.
         config: How to normalise and pool.

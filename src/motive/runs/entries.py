@@ -10,7 +10,7 @@ import hashlib
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from motive.errors import ClipError
 from motive.index import ClipRecord, Manifest
 from motive.index.manifest import DUPLICATE, ERROR, OK
 from motive.runs.prepare import FACTS, Preparer
+from motive.runs.several import several_at_once
 
 _LOG = logging.getLogger(__name__)
 Progress = Callable[[str, int, int], None]  # stage, done, total
@@ -57,41 +58,48 @@ class EntrySorter:
         self._recorded = {record.key: record for record in records}
         self._digests = Digests(records)
 
-    def sort(self, clips: Collection[Clip], role: str, progress: Progress) -> Entries:
+    def sort(self, clips: Sequence[Clip], role: str, progress: Progress) -> Entries:
         """Sort out a data set; `progress` is called after each entry."""
         entries = Entries()
         copies = Counter[tuple[object, ...]]()
-        for done, clip in enumerate(clips, start=1):
-            first = new_record(clip, role)
-            new = dataclasses.replace(first, copy=copies[first.key])
-            copies[first.key] += 1
-            record = self._sort_one(clip, new, entries)
+        read = several_at_once(
+            lambda number: self._read(clips[number], role), len(clips), self.preparer.standard
+        )
+        for done, (clip, found) in enumerate(zip(clips, read, strict=True), start=1):
+            record = dataclasses.replace(found.record, copy=copies[found.record.key])
+            copies[found.record.key] += 1
+            record = self._sorted(clip, record, found, entries)
             if record != self._recorded.get(record.key):
                 self.manifest.append(record)
             progress(f"preparing {role} clips", done, len(clips))
         self.manifest.table.compact()
         return entries
 
-    def _sort_one(self, clip: Clip, new: ClipRecord, entries: Entries) -> ClipRecord:
-        """Put one entry where it belongs; returns its record."""
-        record = new
+    def _read(self, clip: Clip, role: str) -> _Read:
+        """Prepare one entry, whatever the others are; may run beside others."""
+        record = new_record(clip, role)
         try:
             check_text(clip)
             check_span(clip)
-            record = self._digests.fill_in(new)
-            clip_id = clip_of(record).id
-            record = dataclasses.replace(record, clip_id=clip_id)
-            if clip_id in entries.usable:
-                first = entries.usable[clip_id].source
-                entries.duplicates.append((record.source, first))
-                reason = f"{record.source}: same clip and caption as {first}"
-                return dataclasses.replace(record, status=DUPLICATE, error=reason)
-            record = dataclasses.replace(record, **self._facts(record))
+            record = self._digests.fill_in(record)
+            record = dataclasses.replace(record, clip_id=clip_of(record).id)
+            return _Read(record, self._facts(record))
         except ClipError as error:
+            return _Read(record, {}, error)
+
+    def _sorted(self, clip: Clip, record: ClipRecord, found: _Read, entries: Entries) -> ClipRecord:
+        """Put one entry where it belongs; returns its record."""
+        if record.clip_id in entries.usable:
+            first = entries.usable[record.clip_id].source
+            entries.duplicates.append((record.source, first))
+            reason = f"{record.source}: same clip and caption as {first}"
+            return dataclasses.replace(record, status=DUPLICATE, error=reason)
+        if found.error is not None:
             # Without a path only the row can say which entry is meant.
-            reason = str(error) if clip.source else f"row {clip.row}: {error}"
-            entries.errors.append((new.source, reason))
+            reason = str(found.error) if clip.source else f"row {clip.row}: {found.error}"
+            entries.errors.append((record.source, reason))
             return unusable(record, reason)
+        record = dataclasses.replace(record, **found.facts)
         entries.usable[record.clip_id] = record
         return record
 
@@ -101,6 +109,15 @@ class EntrySorter:
             return {name: getattr(old, name) for name in FACTS}
         facts = self.preparer.prepare(clip_of(record)).facts
         return {name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}
+
+
+@dataclass(frozen=True)
+class _Read:
+    """An entry by itself: its record, facts that a usable one gets, and why it is not usable."""
+
+    record: ClipRecord
+    facts: dict[str, Any]
+    error: ClipError | None = None
 
 
 def clip_of(record: ClipRecord) -> Clip:

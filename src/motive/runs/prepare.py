@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from motive.errors import ClipError
 from motive.files import write_error
 from motive.motion import MotionConfig, compute_motion_weights
 
-MOTION_FACTS = 2  # what the cache holds beside the weights; older entries are measured again
+MOTION_FACTS = 3  # what the cache holds beside the weights; older entries are measured again
 FACTS = ("motion", "frame_times", "source_fps", "source_height", "source_width", "crop")
 
 
@@ -39,6 +40,9 @@ class PreparedClip:
 class Preparer:
     """Decodes a clip at most once for motion weights and latents, and embeds its caption.
 
+    Several clips may be prepared side by side; those parts of the model that cannot be shared (a
+    tokenizer, anything on a GPU) then wait for each other.
+
     Args:
         backbone: Gives latents and text embeddings.
         standard: Clip shape.
@@ -59,6 +63,8 @@ class Preparer:
         self._text_config = (digests["text_encoder"], digests["tokenizer"])
         grid = backbone.latent_grid(standard)
         self._motion_config = (vars(standard), motion.settings, grid, MOTION_FACTS)
+        self._one_by_one = threading.Lock()
+        self._vae_loaded = False
 
     def prepare(self, clip: Clip) -> PreparedClip:
         """Latents, motion weights and caption embedding of one clip, from the cache if there.
@@ -78,7 +84,7 @@ class Preparer:
             if motion is None:
                 motion = self._store_motion(motion_key, clip, decoded)
             if latents is None:
-                encoded = {"latents": self.backbone.encode_video(decoded.pixels)}
+                encoded = {"latents": self._encode(decoded.pixels)}
                 self._keep("latents", latent_key, encoded, {})
                 latents = encoded, {}
         return PreparedClip(
@@ -90,10 +96,19 @@ class Preparer:
         key = cache_key(caption, *self._text_config)
         found = self.cache.get("text", key)
         if found is None:
-            text = self.backbone.encode_text(caption)
+            with self._one_by_one:
+                text = self.backbone.encode_text(caption)
             self._keep("text", key, {"tokens": text.tokens}, {"length": text.length})
             return text
         return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))
+
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        if self._vae_loaded and self.backbone.device.type == "cpu":
+            return self.backbone.encode_video(pixels)
+        with self._one_by_one:
+            latents = self.backbone.encode_video(pixels)
+            self._vae_loaded = True
+            return latents
 
     def _store_motion(
         self, key: str, clip: Clip, decoded: DecodedClip

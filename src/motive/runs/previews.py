@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from motive.clips import Clip, ClipStandard, write_mp4
-from motive.motion import MotionConfig, overlay_frames, pixel_motion
+from motive.motion import MotionConfig, measure_magnitude, overlay_frames
 from motive.runs.prepare import decode_unchanged
 
 
@@ -48,6 +48,6 @@ class Previews:
         decoded = decode_unchanged(clip, self.standard)
         pixels = decoded.pixels
         write_mp4(preview.video, pixels, self.standard.fps)
-        heat = pixel_motion(pixels, self.motion, clip=clip, provenance=decoded.provenance)
-        write_mp4(preview.overlay, overlay_frames(pixels, heat), self.standard.fps)
+        motion = measure_magnitude(pixels, self.motion, clip=clip, provenance=decoded.provenance)
+        write_mp4(preview.overlay, overlay_frames(pixels, motion.magnitude), self.standard.fps)
         return preview

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,7 @@ from motive.report import (
 from motive.runs.entries import clip_of
 from motive.runs.previews import Previews
 from motive.runs.run import Ranking, Run
+from motive.runs.several import several_at_once
 from motive.selection import Selection
 
 _PRECISION, _AVERAGE = "precision", "average"
@@ -64,6 +65,7 @@ def report_run(
         MotiveError: The report cannot be written.
     """
     writer = _Writer(run, selection, positives, negatives)
+    writer.make_previews()
     data = ReportData(
         title=title,
         subtitle=_subtitle(run, writer.ranking),
@@ -104,6 +106,27 @@ class _Writer:
         )
         self.made: dict[str, ReportClip] = {}
 
+    def make_previews(self) -> None:
+        """Make the previews of all clips that the page shows, several at once."""
+        ranking = self.ranking
+        shown = {name: self.query[name] for name in ranking.query_ids}
+        for scores in ranking.scores:
+            for n in (*self._best(scores), *self._worst(scores)):
+                shown.setdefault(ranking.clip_ids[n], self.train[ranking.clip_ids[n]])
+        for choice in self.selection.choices if self.selection else ():
+            shown.setdefault(choice.clip_id, self.train[choice.clip_id])
+        records = list(shown.values())
+        made = several_at_once(lambda n: self._make(records[n]), len(records), self.run.standard)
+        for done, clip in enumerate(made, start=1):
+            self.made[clip.id] = clip
+            self.run.progress("writing the report", done, len(records))
+
+    def _best(self, scores: np.ndarray) -> Sequence[int]:
+        return top_clips(scores, self.ranking.clip_ids, self.shown[0])[0]
+
+    def _worst(self, scores: np.ndarray) -> Sequence[int]:
+        return top_clips(scores, self.ranking.clip_ids, self.shown[1])[1]
+
     def queries(self) -> list[QueryReport]:
         """One section per query."""
         ranking, found = self.ranking, []
@@ -112,12 +135,11 @@ class _Writer:
         labels = np.array([self.train[name].label for name in ranking.clip_ids], dtype=object)
         for index, query_id in enumerate(ranking.query_ids):
             scores, record = ranking.scores[index], self.query[query_id]
-            best, _ = top_clips(scores, ranking.clip_ids, self.shown[0])
-            _, worst = top_clips(scores, ranking.clip_ids, self.shown[1])
+            best, worst = self._best(scores), self._worst(scores)
             same = labels == record.label if record.label else None
             found.append(
                 QueryReport(
-                    clip=self._clip(record),
+                    clip=self.made[record.clip_id],
                     positives=[self._scored(n, scores, rank_matrix[index]) for n in best],
                     negatives=[self._scored(n, scores, rank_matrix[index]) for n in worst],
                     scores=scores,
@@ -126,7 +148,6 @@ class _Writer:
                     same_label=same,
                 )
             )
-            self.run.progress("writing the report", index + 1, len(ranking.query_ids))
         return found
 
     def selected(self) -> list[SelectedClip]:
@@ -136,7 +157,7 @@ class _Writer:
         position = {name: n for n, name in enumerate(self.ranking.clip_ids)}
         return [
             SelectedClip(
-                clip=self._clip(self.train[choice.clip_id]),
+                clip=self.made[choice.clip_id],
                 rank=choice.rank,
                 votes=choice.votes,
                 mean_rank=choice.mean_rank,
@@ -183,13 +204,8 @@ class _Writer:
         return notes
 
     def _scored(self, n: int, scores: np.ndarray, rank_row: np.ndarray) -> ScoredClip:
-        record = self.train[self.ranking.clip_ids[n]]
-        return ScoredClip(self._clip(record), float(scores[n]), int(rank_row[n]))
-
-    def _clip(self, record: ClipRecord) -> ReportClip:
-        if record.clip_id not in self.made:
-            self.made[record.clip_id] = self._make(record)
-        return self.made[record.clip_id]
+        shown = self.made[self.ranking.clip_ids[n]]
+        return ScoredClip(shown, float(scores[n]), int(rank_row[n]))
 
     def _make(self, record: ClipRecord) -> ReportClip:
         facts = {}
