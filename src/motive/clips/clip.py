@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from motive.clips.archive import open_source
 from motive.clips.source import check_file
 from motive.errors import ClipError, UsageError
 
@@ -47,6 +48,18 @@ class ClipStandard:
             raise UsageError(f"fps={self.fps}: must be positive")
         if self.height < 1 or self.width < 1:
             raise UsageError(f"size {self.width}x{self.height}: must be positive")
+
+    def changed(
+        self,
+        frames: int | None = None,
+        fps: float | None = None,
+        height: int | None = None,
+        width: int | None = None,
+    ) -> ClipStandard:
+        """A copy with the values that are not None."""
+        asked = {"frames": frames, "fps": fps, "height": height, "width": width}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        return replace(self, **given)
 
     @property
     def seconds(self) -> float:
@@ -142,7 +155,7 @@ def file_digest(path: str | os.PathLike[str]) -> bytes:
     check_file(os.fspath(path))  # a pipe would be read forever
     digest = hashlib.blake2b(digest_size=32)
     try:
-        with open(path, "rb") as file:
+        with open_source(path) as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:

@@ -26,7 +26,7 @@ from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
-from motive.clips.clip import Clip, ClipStandard, DecodedClip, Provenance
+from motive.clips.clip import Clip, ClipStandard, DecodedClip, Provenance, file_digest
 from motive.clips.geometry import (
     display_matrix,
     fit_to_cover,
@@ -95,6 +95,17 @@ def decode_clip(
         repeated_frames=sum(a == b for a, b in pairwise(times)),
     )
     return DecodedClip(torch.from_numpy(picker.pixels), provenance)
+
+
+def decode_unchanged(clip: Clip, standard: ClipStandard) -> DecodedClip:
+    """Decode a clip whose file is known, unless it has changed since.
+
+    Raises:
+        ClipError: The file changed, or cannot be decoded.
+    """
+    if clip.digest is not None and file_digest(clip.source) != clip.digest:
+        raise ClipError(f"{clip.source}: the file has changed; run `motive index` again")
+    return decode_clip(clip, standard)
 
 
 def _pick_frames(clip: Clip, standard: ClipStandard) -> _Picker:

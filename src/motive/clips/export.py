@@ -1,4 +1,4 @@
-"""Write a selection of clips in the formats that trainers read."""
+"""Write clips as the list that DiffSynth-Studio reads, and paths as lists name them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,18 @@ def write_diffsynth_jsonl(
     Raises:
         MotiveError: The file cannot be written.
     """
+    # ASCII, because the trainer opens the file in whatever encoding its system prefers.
     lines = [
-        json.dumps({"video": _path_for(clip, base), "prompt": clip.caption}, ensure_ascii=False)
+        json.dumps({"video": listed_path(clip.source, base), "prompt": clip.caption})
         for clip in clips
     ]
     with whole_file(path) as partial:
         partial.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
 
-def _path_for(clip: Clip, base: str | os.PathLike[str] | None) -> str:
-    absolute = Path(os.path.abspath(clip.source))
+def listed_path(path: str | os.PathLike[str], base: str | os.PathLike[str] | None) -> str:
+    """A path as lists name it, with forward slashes: relative if below `base`, else absolute."""
+    absolute = Path(os.path.abspath(path))
     if base is not None:
         root = Path(os.path.abspath(base))
         if absolute.is_relative_to(root):

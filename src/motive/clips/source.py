@@ -1,7 +1,7 @@
 """Open a video file, or say in one line why that cannot be done.
 
-Invariant: only plain local video files are opened. Addresses, playlists, folders, images and text
-are refused by name, before FFmpeg can make something of them.
+Invariant: only plain local video files, or members of a plain tar, are opened. Addresses,
+playlists, folders, images and text are refused by name, before FFmpeg can make something of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from motive.clips.archive import archive_and_member, open_source, stat_source
 from motive.clips.geometry import display_matrix, is_turned
 from motive.errors import ClipError
 
@@ -81,10 +83,20 @@ def open_video(
     """The file's container and its first video stream, closed on exit."""
     name = os.fspath(path)
     check_file(name)
+    if archive_and_member(name) is None:
+        # An absolute path is never taken for a protocol ("a:b.mp4").
+        with _opened(name, os.path.abspath(name)) as opened:
+            yield opened
+    else:
+        with open_source(name) as file, _opened(name, file) as opened:
+            yield opened
+
+
+@contextmanager
+def _opened(name: str, file: str | BinaryIO) -> Iterator[tuple[InputContainer, VideoStream]]:
     try:
-        # An absolute path is never taken for a protocol ("a:b.mp4"), and the whitelist keeps
-        # playlist-like files from opening addresses.
-        container = av.open(os.path.abspath(name), options={"protocol_whitelist": "file"})
+        # The whitelist keeps playlist-like files from opening addresses.
+        container = av.open(file, mode="r", options={"protocol_whitelist": "file"})
     except av.FFmpegError as error:
         if isinstance(error, PermissionError):
             raise ClipError(f"{name}: cannot be opened; check its permissions") from None
@@ -122,6 +134,10 @@ def check_file(name: str) -> None:
         raise ClipError("no video path given; fill in the video column")
     if "://" in name:
         raise ClipError(f"{name}: is an address, not a file; download it and give its local path")
+    if archive_and_member(name) is not None:
+        if stat_source(name).size == 0:
+            raise ClipError(f"{name}: empty file (0 bytes); make the archive again")
+        return
     try:
         facts = os.stat(name)
     except FileNotFoundError:
