@@ -1,10 +1,13 @@
 """The stage of gradients: batches, errors of single clips, and clips that do not fit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from motive.errors import DatasetError, UsageError
+from motive.clips import read_dataset
+from motive.errors import DatasetError, FingerprintError, UsageError
 from motive.index.manifest import ERROR, TRAIN
 from motive.runs import Run, RunConfig
 
@@ -18,14 +21,29 @@ def vectors(run):
 def test_the_batch_changes_rounding_and_neither_features_nor_fingerprint(
     config, videos, indexed, tmp_path, batch
 ):
-    import dataclasses
-
     run = Run(tmp_path / "run", dataclasses.replace(config, batch=batch))
     assert run.index(videos).computed == 6
     expected = Run(indexed)
     assert run.fingerprint.digest == expected.fingerprint.digest
     for name, vector in vectors(expected).items():
         np.testing.assert_allclose(vectors(run)[name], vector, atol=1e-5)
+
+
+def test_without_captions_they_do_not_change_the_features(config, videos, indexed, tmp_path):
+    clip = next(c for c in read_dataset(videos) if c.source.endswith("square3.mp4"))
+    silent = dataclasses.replace(config, captions=False)
+    found = {}
+    for name, options in (("silent", silent), ("told", config)):
+        run = Run(tmp_path / name, options)
+        run.index([clip, dataclasses.replace(clip, caption="something else")])
+        found[name] = list(vectors(run).values())
+    np.testing.assert_allclose(*found["silent"], atol=1e-6)
+    assert float(found["told"][0] @ found["told"][1]) < 0.9999
+    # Features made before there was a choice stay valid.
+    assert "captions" not in Run(indexed).fingerprint.values
+    assert Run(tmp_path / "silent").fingerprint.values["captions"] is False
+    with pytest.raises(FingerprintError, match="captions"):
+        Run(tmp_path / "told", silent).index([clip])
 
 
 def test_one_clip_that_is_not_finite_is_an_error_row_and_its_batch_goes_on(

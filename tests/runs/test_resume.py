@@ -46,7 +46,7 @@ def forbid_model_work(monkeypatch):
     monkeypatch.setattr(model_module, "Featurizer", refuse)
     for part in ("encode_video", "encode_text", "predict"):
         monkeypatch.setattr(f"motive.backbones.wan.WanBackbone.{part}", refuse)
-    monkeypatch.setattr("motive.runs.prepare.decode_clip", refuse)
+    monkeypatch.setattr("motive.clips.decode.decode_clip", refuse)
 
 
 def test_features_do_not_depend_on_clip_order_or_on_earlier_clips(

@@ -1,6 +1,7 @@
 """The vote does what the formula says, and a selection can be read back."""
 
 import csv
+import json
 import math
 
 import numpy as np
@@ -108,6 +109,40 @@ def test_the_reason_names_votes_rank_and_query():
     )
 
 
+def test_every_query_says_what_it_contributed():
+    scores = np.array([[0.1, 0.9, 0.5], [0.3, 0.2, 0.1]], np.float32)
+    (choice,) = majority_vote(scores, ["a", "b", "c"], ["q", "r"], top=1).choices
+    assert choice.clip_id == "b"
+    said = {name: (round(c.score, 3), c.rank, c.vote) for name, c in choice.per_query.items()}
+    assert said == {"q": (0.9, 1, True), "r": (0.2, 2, False)}
+    assert choice.votes == sum(c.vote for c in choice.per_query.values())
+
+
+@given(scores_with_ties, st.data())
+def test_the_bottom_is_the_vote_on_negated_scores_told_with_the_real_ones(scores, data):
+    ids, queries = ids_for(scores), [f"q{n}" for n in range(len(scores))]
+    top = data.draw(st.integers(1, len(ids)))
+    low = majority_vote(scores, ids, queries, top, bottom=True)
+    known = majority_vote(-scores, ids, queries, top)
+    assert [(c.clip_id, c.votes) for c in low.choices] == [
+        (c.clip_id, c.votes) for c in known.choices
+    ]
+    for choice in low.choices:
+        column = scores[:, ids.index(choice.clip_id)]
+        assert choice.mean_score == pytest.approx(column.mean())
+        assert choice.best_score == column.max()
+        assert {n: c.score for n, c in choice.per_query.items()} == dict(
+            zip(queries, column.tolist(), strict=True)
+        )
+    assert low.thresholds == {name: -tau for name, tau in known.thresholds.items()}
+
+
+def test_a_reason_from_the_bottom_says_so():
+    scores = np.array([[0.1, 0.9, 0.5]], np.float32)
+    (choice,) = majority_vote(scores, ["a", "b", "c"], ["query"], top=1, bottom=True).choices
+    assert choice.reason == "below the threshold of 1 of 1 queries; rank 3 of 3 for query query"
+
+
 @pytest.mark.parametrize(("top", "percentile"), [(0, None), (3, None), (1, -1), (1, 101)])
 def test_sizes_and_percentiles_out_of_range_are_wrong_use(top, percentile):
     with pytest.raises(UsageError):
@@ -159,8 +194,10 @@ def test_the_table_has_its_columns_and_survives_hard_captions(tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "rank", "clip_id", "source", "start", "end", "caption", "label", "votes", "mean_rank",
-        "mean_score", "best_query", "best_score", "reason",
+        "mean_score", "best_query", "best_score", "reason", "method", "per_query",
     ]  # fmt: skip
+    assert json.loads(rows[1]["per_query"]) == {"q": [0.5, 2, True]}
+    assert rows[0]["method"] == "motive"
     assert [row["clip_id"] for row in rows] == ["a", "c"]
     assert rows[0]["caption"] == caption
     assert float(rows[0]["best_score"]) == pytest.approx(0.9)

@@ -7,11 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from motive.backbones.flow import shifted
 from motive.backbones.wan_vae import decode_whole, encode_whole
 from motive.errors import UsageError
 from motive.zoo.nano_data import mirror_caption, tokenize
-from motive.zoo.nano_denoiser import change_weights, flow_loss, shifted
+from motive.zoo.nano_denoiser import change_weights, flow_loss
 from motive.zoo.nano_model import (
+    FLOW_SHIFT,
     TEXT_TOKENS,
     NanoConfig,
     build_wan_nano,
@@ -151,8 +153,10 @@ def test_noise_levels_are_shifted_as_the_scheduler_shifts_them(tiny):
 
     level = torch.linspace(0.001, 1.0, 1000)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
-    torch.testing.assert_close(shifted(level).flip(0), scheduler.sigmas, atol=1e-6, rtol=1e-5)
-    assert shifted(torch.tensor([0.0, 0.5, 1.0])).tolist() == [0.0, 0.75, 1.0]
+    torch.testing.assert_close(
+        shifted(level, FLOW_SHIFT).flip(0), scheduler.sigmas, atol=1e-6, rtol=1e-5
+    )
+    assert shifted(torch.tensor([0.0, 0.5, 1.0]), FLOW_SHIFT).tolist() == [0.0, 0.75, 1.0]
 
 
 def test_flow_loss_is_zero_for_the_true_velocity_and_one_formula():

@@ -5,6 +5,7 @@ prediction, whatever was computed before, so everything but the transformer can 
 """
 
 from motive.backbones.cache import TensorCache
+from motive.backbones.encoding import ClipEncoder
 from motive.backbones.loading import EMBEDDED_MODELS, load_backbone
 from motive.backbones.protocol import Backbone, NoiseLevel, TextEmbedding
 from motive.backbones.wan import WanBackbone
@@ -12,6 +13,7 @@ from motive.backbones.wan import WanBackbone
 __all__ = [
     "EMBEDDED_MODELS",
     "Backbone",
+    "ClipEncoder",
     "NoiseLevel",
     "TensorCache",
     "TextEmbedding",

@@ -6,7 +6,8 @@ target, conditioning arguments. Latents are "b c f h w" everywhere, whatever the
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeAlias, runtime_checkable
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
@@ -39,12 +40,14 @@ class Backbone(Protocol):
     Attributes:
         name: Folder, hub id or the name of an embedded model.
         family: For example "Wan 2.1 T2V".
+        folder: Local pipeline folder.
         standard: The clip shape this model was made for (a default; see `check_standard`).
         device: Where its parts are, or are put when they are needed.
     """
 
     name: str
     family: str
+    folder: Path
     standard: ClipStandard
     device: torch.device
 
@@ -93,6 +96,10 @@ class Backbone(Protocol):
 
     def predict(self, noisy: torch.Tensor, sigma: NoiseLevel, text: torch.Tensor) -> torch.Tensor:
         """The model's prediction "b c f h w" for noisy latents "b c f h w" and text "b l d"."""
+        ...
+
+    def sampling_pipeline(self) -> Any:
+        """A diffusers pipeline around this transformer and VAE; text comes as embeddings."""
         ...
 
     def release_encoders(self) -> None:

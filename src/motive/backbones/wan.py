@@ -224,6 +224,28 @@ class WanBackbone:
         )[0]
         return output.float()
 
+    def sampling_pipeline(self) -> Any:
+        """A `WanPipeline` with this transformer and VAE and the folder's own scheduler.
+
+        It has no text encoder: give it `prompt_embeds` made of `encode_text(...).padded()`.
+
+        Raises:
+            ModelError: The folder has no scheduler, or one that cannot be loaded.
+        """
+        import diffusers
+
+        index = _read_json(self.folder / "model_index.json")
+        kind = (index.get("scheduler") or [None, None])[1]
+        if not isinstance(kind, str) or not hasattr(diffusers, kind):
+            raise ModelError(f"{self.name}: model_index.json names no scheduler to sample with")
+        return diffusers.WanPipeline(
+            tokenizer=None,
+            text_encoder=None,
+            vae=self._vae,
+            scheduler=_load(getattr(diffusers, kind), self, "scheduler"),
+            transformer=self.transformer,
+        )
+
     # -- identity and loading ----------------------------------------------------------------
 
     def fingerprint(self) -> dict[str, object]:

@@ -20,7 +20,7 @@ import torch
 from motive.backbones import Backbone, TensorCache, load_backbone
 from motive.backbones.cache import cache_key
 from motive.bench.views import View, view_pixels
-from motive.clips import Clip, ClipStandard
+from motive.clips import Clip, ClipStandard, decode_unchanged
 from motive.errors import ClipError
 from motive.gradients import ClipInputs, Featurizer, Objective, Residual, ZeroGradientError
 from motive.gradients.collector import ALL_PARAMETERS
@@ -30,7 +30,7 @@ from motive.projection import BlockedFastfood
 from motive.runs.config import RunConfig
 from motive.runs.featurizing import feature_row
 from motive.runs.model import clips_per_pass
-from motive.runs.prepare import PreparedClip, Preparer, decode_unchanged
+from motive.runs.prepare import PreparedClip, Preparer
 
 _UNTRAINED_SEED = 0
 

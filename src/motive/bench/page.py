@@ -7,22 +7,20 @@ the reader's width and light or dark theme.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Sequence
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from motive.bench.board import Board, Column, board_json, check_board
 from motive.bench.findings import findings, has_sign, shown
 from motive.files import whole_file
+from motive.pages import asset, environment, plotly_script, source_digest, trusted
 from motive.report import Estimate
 
 PAGE = "index.html"
@@ -50,7 +48,7 @@ def build_page(board: Board, folder: Path) -> Path:
 
 def _values(board: Board) -> dict[str, Any]:
     columns = board.columns()
-    plotly, script = _plotly(), _asset("motive.bench", "board.js")
+    plotly, script = plotly_script(), asset("bench", "board.js")
     queries = board.settings.get("queries", "all")
     settings = {"settings": dict(board.settings), "versions": dict(board.versions)}
     return {
@@ -67,13 +65,11 @@ def _values(board: Board) -> dict[str, Any]:
         "foot": [] if board.bank is None else board.bank.rows(),
         "settings": yaml.safe_dump(settings, sort_keys=False, allow_unicode=True).strip(),
         "data": _embedded(board_json(board)),
-        "hashes": " ".join(_hash(text) for text in (plotly, script)),
-        "marker": _trusted(_MARKER),
-        "style": _trusted(
-            _asset("motive.report", "style.css") + _asset("motive.bench", "board.css")
-        ),
-        "plotly": _trusted(plotly),
-        "script": _trusted(script),
+        "hashes": " ".join(source_digest(text) for text in (plotly, script)),
+        "marker": trusted(_MARKER),
+        "style": trusted(asset("report", "style.css") + asset("bench", "board.css")),
+        "plotly": trusted(plotly),
+        "script": trusted(script),
     }
 
 
@@ -85,17 +81,7 @@ def _groups(columns: Sequence[Column]) -> list[tuple[str, int]]:
 
 def _embedded(values: dict[str, Any]) -> Markup:
     """JSON that cannot end its script element."""
-    return _trusted(json.dumps(values, allow_nan=False).replace("<", "\\u003c"))
-
-
-def _trusted(text: str) -> Markup:
-    """Text that is ours (or escaped by `_embedded`) and goes into the page as it is."""
-    return Markup(text)  # noqa: S704
-
-
-def _hash(script: str) -> str:
-    digest = hashlib.sha256(script.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    return trusted(json.dumps(values, allow_nan=False).replace("<", "\\u003c"))
 
 
 def _value(estimate: Estimate, column: Column) -> str:
@@ -112,25 +98,5 @@ def _range(estimate: Estimate, column: Column) -> str:
 
 
 @cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-@cache
-def _asset(package: str, name: str) -> str:
-    return (resources.files(package) / "templates" / name).read_text("utf-8")
-
-
-@cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("motive.bench"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(value=_value, range=_range, estimate=shown)
-    return environment
+    return environment("bench", value=_value, range=_range, estimate=shown)

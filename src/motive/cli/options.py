@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -29,30 +30,49 @@ class Common:
     ] = False
 
 
-def _run_options() -> Any:
-    """A dataclass with every field of `RunConfig`, None meaning "as stored, else the default"."""
-    hints = get_type_hints(RunConfig)
+def options_of(config: type, *, without: Collection[str] = ()) -> Any:
+    """A dataclass with the fields of a configuration, None meaning "as stored, else the default".
+
+    Args:
+        config: A dataclass whose fields have a help text as metadata entry "help", and may have
+            another name for the flag as "flag".
+        without: Fields that the command asks for in its own way.
+    """
+    hints = get_type_hints(config)
     fields = []
-    for entry in dataclasses.fields(RunConfig):
+    for entry in dataclasses.fields(config):
+        if entry.name in without:
+            continue
         shown = entry.default
         if isinstance(shown, tuple):
             shown = " ".join(f"{value:g}" for value in shown) or None
         text = entry.metadata["help"]
-        if shown is not None and not isinstance(shown, bool):
+        if shown not in (None, "") and not isinstance(shown, bool):
             text += f" [default: {shown}]"
         several = isinstance(entry.default, tuple)
         parameter = Parameter(
-            help=text, consume_multiple=several, negative_iterable=(), show_default=False
+            help=text,
+            consume_multiple=several,
+            negative_iterable=(),
+            show_default=False,
+            alias=entry.metadata.get("flag"),
         )
         kind: Any = Annotated[hints[entry.name] | None, parameter]  # type: ignore
         fields.append((entry.name, kind, dataclasses.field(default=None)))
-    made = dataclasses.make_dataclass("RunOptions", fields, frozen=True)
+    made = dataclasses.make_dataclass(
+        config.__name__.removesuffix("Config") + "Options", fields, frozen=True
+    )
     # cyclopts looks annotations up in the module a class says it is from.
     made.__module__ = __name__
     return Parameter(name="*")(made)
 
 
-RunOptions = _run_options()
+def given(options: Any) -> dict[str, Any]:
+    """The options that were given on the command line."""
+    return {name: value for name, value in vars(options).items() if value is not None}
+
+
+RunOptions = options_of(RunConfig)
 
 
 def open_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,19 @@ from motive.errors import MotiveError, UsageError
 from motive.index.manifest import QUERY, TRAIN
 from motive.influence import top_clips
 from motive.ranks import launched
-from motive.runs import follow, report_run
+from motive.runs import Run, follow, report_run
+from motive.runs.baselines import METHODS
+from motive.runs.selecting import select_run, selection_path
+from motive.selection import Selection
 
 Shard = Annotated[
     bool,
     Parameter(help="Spread the model over the processes of torchrun.", negative=""),
 ]
+
+
+def _listed_methods() -> str:
+    return "; ".join(f"{name} ({about})" for name, about in METHODS.items())
 
 
 def index(
@@ -139,26 +147,62 @@ def select(
     run: Path,
     *,
     top: Annotated[str, Parameter(help="How many clips: a count or a share.")] = "10%",
+    by: Annotated[str, Parameter(help=f"Method: {_listed_methods()}.")] = "motive",
     percentile: Annotated[
         float | None,
         Parameter(help="Vote threshold as a percentile of each query's scores; default: by --top."),
+    ] = None,
+    bottom: Annotated[
+        bool, Parameter(help="The lowest instead of the highest: a control.", negative="")
+    ] = False,
+    diverse: Annotated[
+        float, Parameter(help="0 to 1: how much to avoid clips that resemble each other.")
+    ] = 0.0,
+    encoder: Annotated[
+        str | None,
+        Parameter(help="Folder or hub id of V-JEPA 2, CLIP or DINO, for --by embedding."),
+    ] = None,
+    seed: Annotated[int, Parameter(help="Of --by random.")] = 0,
+    out: Annotated[
+        Path | None,
+        Parameter(help="CSV to write [default: selection.csv, or selection-METHOD.csv, in RUN]."),
     ] = None,
     common: Common = Common(),  # noqa: B008
 ) -> None:
     """Choose the clips worth fine-tuning on by majority vote over the queries.
 
     Writes selection.csv (why each clip was chosen) and selection.jsonl (DiffSynth-Studio metadata).
+    Other methods choose clips to compare with; theirs are called selection-METHOD.csv.
 
     For example:
 
         motive select runs/mine --top 10%
+        motive select runs/mine --by random --seed 1
+        motive select runs/mine --by embedding --encoder path/to/vjepa2-vitl-fpc64-256
+        motive select runs/mine --bottom
 
     Args:
         run: A ranked run folder.
     """
-    opened = open_run(run)
-    selection = opened.select(top, percentile)
-    records = opened.records(TRAIN)
+    with progress_bars(common.json) as bars:
+        opened = open_run(run, on_progress=bars)
+        selection = select_run(
+            opened,
+            top,
+            by=by,
+            percentile=percentile,
+            bottom=bottom,
+            diverse=diverse,
+            encoder=encoder,
+            seed=seed,
+            device=opened.config.device,
+            out=out,
+        )
+    _tell_selection(opened, selection, out or selection_path(opened, by, bottom=bottom), common)
+
+
+def _tell_selection(run: Run, selection: Selection, table: Path, common: Common) -> None:
+    records = run.records(TRAIN)
     lines = [
         f"{c.rank:4d}  {c.votes:3d} votes  mean rank {c.mean_rank:7.1f}  "
         f"{Path(records[c.clip_id].source).name}"
@@ -166,12 +210,15 @@ def select(
     ]
     if len(selection.choices) > 10:
         lines.append(f"      ... {len(selection.choices)} clips in all")
-    lines.append(f"written: {run / 'selection.csv'} and {run / 'selection.jsonl'}")
+    lines.append(f"chosen by {selection.method}")
+    lines.append(f"written: {table} and {table.with_suffix('.jsonl')}")
     emit(
         {
-            "run": str(run),
+            "run": str(run.folder),
+            "method": selection.method,
+            "table": str(table),
             "selected": [
-                {**vars(c), "source": records[c.clip_id].source} for c in selection.choices
+                {**asdict(c), "source": records[c.clip_id].source} for c in selection.choices
             ],
             "thresholds": selection.thresholds,
         },
@@ -202,7 +249,12 @@ def report(
         opened = open_run(run, on_progress=bars)
         last = opened.stored.get("selection") or {}  # what `motive select` was asked for
         selection = (
-            opened.select(str(last.get("top", "10%")), last.get("percentile"))
+            select_run(
+                opened,
+                str(last.get("top", "10%")),
+                percentile=last.get("percentile"),
+                diverse=float(last.get("diverse", 0.0)),
+            )
             if top is None
             else opened.select(top)
         )

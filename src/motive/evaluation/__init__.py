@@ -1,1 +1,1 @@
-"""How much training on a selection helped: motion shown, and retraining as ground truth."""
+"""How much training on a selection helped: video metrics, motion shown, retraining as truth."""

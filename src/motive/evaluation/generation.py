@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 
+from motive.backbones.flow import shifted
 from motive.backbones.protocol import Backbone
 from motive.clips.clip import ClipStandard
 from motive.errors import UsageError
@@ -38,7 +39,7 @@ def sigma_schedule(steps: int, shift: float = FLOW_SHIFT) -> tuple[float, ...]:
     if steps < 1:
         raise UsageError(f"sampling steps {steps}: must be at least 1")
     levels = [1.0 - step / steps for step in range(steps + 1)]
-    return tuple(shift * u / (1.0 + (shift - 1.0) * u) for u in levels)
+    return tuple(shifted(u, shift) for u in levels)
 
 
 def start_noise(shape: tuple[int, ...], seed: int, index: int) -> torch.Tensor:

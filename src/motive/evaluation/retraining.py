@@ -1,8 +1,7 @@
 """One short fine-tuning on a set of clips, from the base weights and back to them.
 
-Invariant: nested common random numbers. The noise, the noise level and the place of a clip in an
-epoch are functions of (seed, clip id, epoch) alone, never of the other clips. Two sets that share
-clips share those clips' randomness, so what differs between two retrained models is what they were
+Invariant: nested common random numbers (see `motive.finetuning.draws`). Two sets that share clips
+share those clips' randomness, so what differs between two retrained models is what they were
 trained on, and the difference stands out from the noise of training with fewer seeds.
 
 The loss is the ordinary, unmasked objective (method §4); motion weights enter only where a
@@ -11,7 +10,6 @@ held-out clip is judged.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,10 +19,10 @@ import numpy as np
 import torch
 
 from motive.backbones import Backbone, TextEmbedding
+from motive.backbones.flow import shifted
 from motive.errors import ModelError, UsageError
-from motive.gradients import fixed_noise, location_error, motion_weighted_loss
-
-_GOLDEN = (5.0**0.5 - 1.0) / 2.0
+from motive.finetuning.draws import Visit, Visits, noise_levels, training_noise
+from motive.finetuning.objective import fixed_losses, flow_losses
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,6 @@ def fine_tuned(
                 parameter.grad = None
 
 
-@torch.inference_mode()
 def held_out_losses(
     backbone: Backbone,
     clips: HeldOutClips,
@@ -163,17 +160,16 @@ def held_out_losses(
         float64 "n s".
     """
     losses = np.zeros((len(clips.ids), len(sigmas)))
-    for column, sigma in enumerate(sigmas):
-        noise = fixed_noise(tuple(clips.latents.shape[1:]), noise_seed + column)[None]
-        for first in range(0, len(clips.ids), batch_size):
-            rows = range(first, min(first + batch_size, len(clips.ids)))
-            clean = clips.latents[rows.start : rows.stop]
-            noisy = backbone.add_noise(clean, noise, sigma)
-            prediction = backbone.predict(noisy, sigma, clips.text(rows))
-            target = backbone.target(clean, noise, sigma).to(prediction)
-            weights = clips.weights[rows.start : rows.stop].to(prediction)
-            loss = motion_weighted_loss(location_error(prediction, target), weights, None)
-            losses[rows.start : rows.stop, column] = loss.double().cpu().numpy()
+    for first in range(0, len(clips.ids), batch_size):
+        rows = slice(first, min(first + batch_size, len(clips.ids)))
+        losses[rows] = fixed_losses(
+            backbone,
+            clips.latents[rows],
+            clips.text(range(rows.start, rows.stop)),
+            sigmas,
+            noise_seed,
+            clips.weights[rows],
+        )
     return losses
 
 
@@ -199,13 +195,13 @@ def _train(
     optimizer = torch.optim.AdamW(
         parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    visits = _visits(sorted(chosen), seed)
+    visits = Visits(chosen, seed)
     average = [p.detach().clone() for p in parameters]
     loss = torch.tensor(0.0)
     for step in range(1, recipe.steps + 1):
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * min(1.0, step / max(1, recipe.warmup))
-        batch = [next(visits) for _ in range(recipe.batch_size)]
+        batch = visits.span((step - 1) * recipe.batch_size, recipe.batch_size)
         loss = _batch_loss(backbone, clips, batch, recipe, seed)
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
@@ -220,47 +216,15 @@ def _train(
                 parameter.copy_(value)
 
 
-def _visits(chosen: Sequence[str], seed: int) -> Iterator[tuple[str, int]]:
-    """(clip id, epoch), epoch after epoch; a clip's place in an epoch follows its own number."""
-    epoch = 0
-    while True:
-        keyed = sorted(
-            (_draws(seed, clip_id, epoch, "place").random(), clip_id) for clip_id in chosen
-        )
-        yield from ((clip_id, epoch) for _, clip_id in keyed)
-        epoch += 1
-
-
 def _batch_loss(
     backbone: Backbone,
     clips: TrainingClips,
-    batch: Sequence[tuple[str, int]],
+    batch: Sequence[Visit],
     recipe: Recipe,
     seed: int,
 ) -> torch.Tensor:
     rows = [clips.position[clip_id] for clip_id, _ in batch]
     clean = clips.latents[rows]
-    level = torch.tensor([_level(seed, *visit) for visit in batch])
-    sigma = recipe.shift * level / (1.0 + (recipe.shift - 1.0) * level)
-    shape = tuple(clean.shape[1:])
-    noise = torch.stack(
-        [
-            torch.from_numpy(_draws(seed, *visit, "noise").standard_normal(shape, dtype=np.float32))
-            for visit in batch
-        ]
-    )
-    prediction = backbone.predict(backbone.add_noise(clean, noise, sigma), sigma, clips.text(rows))
-    target = backbone.target(clean, noise, sigma).to(prediction)
-    return motion_weighted_loss(location_error(prediction, target), None, None).mean()
-
-
-def _level(seed: int, clip_id: str, epoch: int) -> float:
-    """Noise level u in [0, 1): uniform over seeds, and spread evenly over a clip's epochs."""
-    return float((_draws(seed, clip_id, 0, "level").random() + epoch * _GOLDEN) % 1.0)
-
-
-def _draws(seed: int, clip_id: str, epoch: int, purpose: str) -> np.random.Generator:
-    """The generator of one clip in one epoch, the same on every machine."""
-    name = f"{seed}/{clip_id}/{epoch}/{purpose}".encode()
-    key = int.from_bytes(hashlib.blake2b(name, digest_size=16).digest(), "little")
-    return np.random.Generator(np.random.Philox(key=key))
+    sigma = shifted(noise_levels(seed, batch), recipe.shift)
+    noise = training_noise(clean.shape[1:], seed, batch)
+    return flow_losses(backbone, clean, noise, sigma, clips.text(rows)).mean()

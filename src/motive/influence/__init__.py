@@ -15,6 +15,7 @@ from motive.influence.retrieval import (
     retrieval,
 )
 from motive.influence.scores import cosine_scores, ranks, top_clips, unit_rows
+from motive.influence.similarity import pooled_latents, small_frames, vector_cosine
 
 __all__ = [
     "RetrievalScore",
@@ -24,11 +25,14 @@ __all__ = [
     "cosine_scores",
     "count_of_share",
     "dot_product_scores",
+    "pooled_latents",
     "precision_at",
     "ranked_hits",
     "ranks",
     "retrieval",
     "ridge_kernel_scores",
+    "small_frames",
     "top_clips",
     "unit_rows",
+    "vector_cosine",
 ]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import platform
 import re
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -18,6 +16,7 @@ from motive.gradients import Objective
 from motive.gradients.objective import T_FIX
 from motive.motion import MotionConfig
 from motive.projection import BlockedFastfood
+from motive.versions import versions as versions
 
 
 def _option(default: Any, text: str) -> Any:
@@ -61,6 +60,9 @@ class RunConfig:
     )
     noise_seed: int = _option(0, "Seed of the one noise sample that all clips share.")
     mask: bool = _option(True, "Weight the loss by motion; off: the ordinary training loss.")
+    captions: bool = _option(
+        True, "Condition the model on captions; off: on the empty one, so that none can leak."
+    )
     residual: str = _option(
         "error",
         "error: the paper's squared error; temporal-difference: of its change between frames.",
@@ -142,10 +144,7 @@ class RunConfig:
 
     def standard(self, default: ClipStandard) -> ClipStandard:
         """The clip shape: the model's own where nothing else was asked for."""
-        asked = {name: getattr(self, name) for name in ("frames", "fps", "height", "width")}
-        return dataclasses.replace(
-            default, **{name: value for name, value in asked.items() if value is not None}
-        )
+        return default.changed(self.frames, self.fps, self.height, self.width)
 
     def updated(self, **changes: Any) -> RunConfig:
         """A copy with the changes that are not None.
@@ -248,15 +247,3 @@ def _one_line_yaml(value: Any) -> str:
         width=1 << 20,
     )
     return text.removesuffix("...\n").strip()
-
-
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers."""
-    names = ("motive-video", "torch", "diffusers", "transformers", "numpy", "av", "pylance")
-    found = {"python": platform.python_version()}
-    for name in (*names, "opencv-python-headless"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found

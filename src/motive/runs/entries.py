@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from motive.clips import Clip, file_digest
+from motive.clips.archive import stat_source
 from motive.clips.decode import check_span
 from motive.clips.source import check_file
 from motive.errors import ClipError
@@ -144,8 +144,8 @@ class Digests:
     def fill_in(self, record: ClipRecord) -> ClipRecord:
         """The record with size, time and digest; raises `ClipError` if there is no such file."""
         check_file(record.source)
-        stat = os.stat(record.source)
-        key = (record.source, stat.st_size, stat.st_mtime_ns)
+        stat = stat_source(record.source)
+        key = (record.source, stat.size, stat.modified_ns)
         if key not in self._known:
             self._known[key] = file_digest(record.source).hex()
         return dataclasses.replace(record, size=key[1], modified_ns=key[2], digest=self._known[key])

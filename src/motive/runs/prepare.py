@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
-from motive.backbones import Backbone, TensorCache, TextEmbedding
+from motive.backbones import Backbone, ClipEncoder, TensorCache, TextEmbedding
 from motive.backbones.cache import cache_key
-from motive.clips import Clip, ClipStandard, DecodedClip, decode_clip, file_digest
-from motive.errors import ClipError
-from motive.files import write_error
+from motive.backbones.encoding import keep
+from motive.clips import Clip, ClipStandard, DecodedClip, decode_unchanged
 from motive.motion import MotionConfig, compute_motion_weights
+from motive.runs.several import as_among_several
 
 MOTION_FACTS = 3  # what the cache holds beside the weights; older entries are measured again
 FACTS = ("motion", "frame_times", "source_fps", "source_height", "source_width", "crop")
@@ -40,14 +38,14 @@ class PreparedClip:
 class Preparer:
     """Decodes a clip at most once for motion weights and latents, and embeds its caption.
 
-    Several clips may be prepared side by side; those parts of the model that cannot be shared (a
-    tokenizer, anything on a GPU) then wait for each other.
+    Several clips may be prepared side by side.
 
     Args:
         backbone: Gives latents and text embeddings.
         standard: Clip shape.
         motion: How motion weights are made.
         cache: Where results are kept.
+        captions: Embed the clip's caption; False: the empty one.
     """
 
     def __init__(
@@ -56,15 +54,13 @@ class Preparer:
         standard: ClipStandard,
         motion: MotionConfig,
         cache: TensorCache,
+        captions: bool = True,
     ) -> None:
         self.backbone, self.standard, self.motion, self.cache = backbone, standard, motion, cache
-        digests = backbone.fingerprint()
-        self._latent_config = (vars(standard), digests["vae"])
-        self._text_config = (digests["text_encoder"], digests["tokenizer"])
+        self.captions = captions
+        self.encoder = ClipEncoder(backbone, standard, cache)
         grid = backbone.latent_grid(standard)
         self._motion_config = (vars(standard), motion.settings, grid, MOTION_FACTS)
-        self._one_by_one = threading.Lock()
-        self._vae_loaded = False
 
     def prepare(self, clip: Clip) -> PreparedClip:
         """Latents, motion weights and caption embedding of one clip, from the cache if there.
@@ -73,42 +69,25 @@ class Preparer:
             ClipError: The clip cannot be read or does not fit the standard.
             MotiveError: The cache cannot be written.
         """
-        latent_key = cache_key(clip.id, *self._latent_config)
+        with as_among_several(self.standard):
+            return self._prepared(clip)
+
+    def text(self, caption: str) -> TextEmbedding:
+        """Embedding of a caption, from the cache if there."""
+        with as_among_several(self.standard):
+            return self.encoder.text(caption)
+
+    def _prepared(self, clip: Clip) -> PreparedClip:
         motion_key = cache_key(clip.id, *self._motion_config)
-        latents, motion = (
-            self.cache.get("latents", latent_key),
-            self.cache.get("motion", motion_key),
-        )
+        latents, motion = self.encoder.cached_latents(clip), self.cache.get("motion", motion_key)
         if latents is None or motion is None:
             decoded = decode_unchanged(clip, self.standard)
             if motion is None:
                 motion = self._store_motion(motion_key, clip, decoded)
             if latents is None:
-                encoded = {"latents": self._encode(decoded.pixels)}
-                self._keep("latents", latent_key, encoded, {})
-                latents = encoded, {}
-        return PreparedClip(
-            latents[0]["latents"], motion[0]["weights"], self.text(clip.caption), motion[1]
-        )
-
-    def text(self, caption: str) -> TextEmbedding:
-        """Embedding of a caption, from the cache if there."""
-        key = cache_key(caption, *self._text_config)
-        found = self.cache.get("text", key)
-        if found is None:
-            with self._one_by_one:
-                text = self.backbone.encode_text(caption)
-            self._keep("text", key, {"tokens": text.tokens}, {"length": text.length})
-            return text
-        return TextEmbedding(found[0]["tokens"], int(found[1]["length"]))
-
-    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        if self._vae_loaded and self.backbone.device.type == "cpu":
-            return self.backbone.encode_video(pixels)
-        with self._one_by_one:
-            latents = self.backbone.encode_video(pixels)
-            self._vae_loaded = True
-            return latents
+                latents = self.encoder.encode(clip, decoded.pixels)
+        text = self.text(clip.caption if self.captions else "")
+        return PreparedClip(latents, motion[0]["weights"], text, motion[1])
 
     def _store_motion(
         self, key: str, clip: Clip, decoded: DecodedClip
@@ -133,24 +112,5 @@ class Preparer:
             "crop": list(source.crop),
         }
         stored = {"weights": motion.weights}
-        self._keep("motion", key, stored, facts)
+        keep(self.cache, "motion", key, stored, facts)
         return stored, facts
-
-    def _keep(
-        self, kind: str, key: str, tensors: dict[str, torch.Tensor], facts: dict[str, Any]
-    ) -> None:
-        try:
-            self.cache.put(kind, key, tensors, facts)
-        except SafetensorError as error:  # its own kind of a failed write
-            raise write_error(self.cache.folder, OSError(str(error))) from error
-
-
-def decode_unchanged(clip: Clip, standard: ClipStandard) -> DecodedClip:
-    """Decode a clip whose id is known, unless its file has changed since.
-
-    Raises:
-        ClipError: The file changed, or cannot be decoded.
-    """
-    if clip.digest is not None and file_digest(clip.source) != clip.digest:
-        raise ClipError(f"{clip.source}: the file has changed; run `motive index` again")
-    return decode_clip(clip, standard)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from motive.clips import Clip, ClipStandard, write_mp4
+from motive.clips import Clip, ClipStandard, decode_unchanged, write_mp4
 from motive.motion import MotionConfig, measure_magnitude, overlay_frames
-from motive.runs.prepare import decode_unchanged
 
 
 class Preview(NamedTuple):

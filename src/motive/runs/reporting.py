@@ -360,6 +360,7 @@ def _facts(run: Run, ranking: Ranking) -> list[tuple[str, str]]:
         ("timestep", f"{timesteps} (sigma {config.timesteps[0] / 1000:g})"),
         ("noise seed", str(config.noise_seed)),
         ("motion mask", f"{motion.tracker}, {motion.displacement}" if config.mask else "off"),
+        *([] if config.captions else [("captions", "empty for all clips")]),
         ("projection", f"Fastfood to {config.dim}, seed {config.projection_seed}"),
         ("fingerprint", run.fingerprint.digest),
     ]

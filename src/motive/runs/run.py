@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from motive.backbones import EMBEDDED_MODELS, Backbone, TensorCache
-from motive.clips import Clip, ClipStandard, read_dataset, write_diffsynth_jsonl
+from motive.clips import Clip, ClipStandard, read_dataset
 from motive.errors import DatasetError, MotiveError, UsageError
 from motive.files import whole_file
 from motive.gradients import Featurizer
@@ -26,11 +26,11 @@ from motive.influence import cosine_scores
 from motive.projection import ParameterTable
 from motive.ranks import Ranks
 from motive.runs.config import RunConfig, config_from, config_yaml, read_config
-from motive.runs.entries import EntrySorter, Progress, clip_of
+from motive.runs.entries import EntrySorter, Progress
 from motive.runs.featurizing import FeatureStage
 from motive.runs.model import make_featurizer, open_backbone
 from motive.runs.prepare import Preparer
-from motive.selection import Selection, majority_vote, parse_top, write_selection_csv
+from motive.selection import Selection
 
 _LOG = logging.getLogger(__name__)
 
@@ -133,6 +133,8 @@ class Run:
     @cached_property
     def fingerprint(self) -> Fingerprint:
         """Under which features of this run may be compared."""
+        # Left out where captions count, so that features made before there was a choice stay valid.
+        captions = {} if self.config.captions else {"captions": False}
         return Fingerprint(
             {
                 "model": self.backbone.fingerprint(),
@@ -141,6 +143,7 @@ class Run:
                 "motion": self.config.motion_config().settings if self.config.mask else None,
                 "objective": self.config.objective().settings,
                 "projection": self.config.projection().identity(),
+                **captions,
             }
         )
 
@@ -217,34 +220,26 @@ class Run:
             top: "10%" or a count.
             percentile: τ_q's percentile; default the one that `top` implies.
         """
-        ranking = self.ranking()
-        added = set(self._indexed()) - set(ranking.clip_ids)
+        from motive.runs.selecting import select_run
+
+        return select_run(self, top, percentile=percentile)
+
+    def keep(self, ranking: Ranking) -> None:
+        """Make a ranking the run's own, for example one of fewer clips."""
+        self._write_scores(ranking)
+
+    def keep_selection(self, asked: dict[str, Any]) -> None:
+        """Write into `config.yaml` how `selection.csv` was made."""
+        self._write_config(selection=asked)
+
+    def warn_of_added(self) -> None:
+        """Say so when clips were indexed after the ranking."""
+        added = set(self._indexed()) - set(self.ranking().clip_ids)
         if added:
             _LOG.warning(
                 "%d clips were indexed after the ranking; run `motive rank` again to include them",
                 len(added),
             )
-        count = parse_top(top, len(ranking.clip_ids))
-        selection = majority_vote(
-            ranking.scores, ranking.clip_ids, ranking.query_ids, count, percentile
-        )
-        records = self.records(TRAIN)
-        facts = {
-            name: {
-                "source": r.source,
-                "start": f"{r.start:g}" if r.start else "",
-                "end": "" if r.end is None else f"{r.end:g}",
-                "caption": r.caption,
-                "label": r.label or "",
-            }
-            for name, r in records.items()
-        }
-        write_selection_csv(self.folder / "selection.csv", selection, facts)
-        chosen = [clip_of(records[choice.clip_id]) for choice in selection.choices]
-        _warn_of_spans(chosen)
-        write_diffsynth_jsonl(self.folder / "selection.jsonl", chosen)
-        self._write_config(selection={"top": str(top), "percentile": percentile})
-        return selection
 
     def records(self, role: str) -> dict[str, ClipRecord]:
         """Usable clips by id, each as last recorded (a file may have moved, or be gone by now)."""
@@ -294,7 +289,13 @@ class Run:
     @cached_property
     def preparer(self) -> Preparer:
         """Latents, motion weights and embeddings of clips, through the cache."""
-        return Preparer(self.backbone, self.standard, self.config.motion_config(), self.cache)
+        return Preparer(
+            self.backbone,
+            self.standard,
+            self.config.motion_config(),
+            self.cache,
+            self.config.captions,
+        )
 
     @cached_property
     def featurizer(self) -> Featurizer:
@@ -349,16 +350,6 @@ class Run:
         )
         with whole_file(self.folder / "config.yaml") as partial:
             partial.write_text(text, "utf-8")
-
-
-def _warn_of_spans(chosen: list[Clip]) -> None:
-    spans = sum(bool(clip.start) or clip.end is not None for clip in chosen)
-    if spans:
-        _LOG.warning(
-            "%d selected clips are spans of longer videos: selection.csv says which, "
-            "selection.jsonl cannot; cut them out before training on it",
-            spans,
-        )
 
 
 def _data_key(role: str) -> str:

@@ -6,10 +6,11 @@ Invariant: results come in the order asked for and do not depend on the number o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import TypeVar
 
 from motive.clips import ClipStandard
-from motive.motion.side_by_side import side_by_side
+from motive.motion.side_by_side import ONE_THREAD_EACH, side_by_side
 
 _Result = TypeVar("_Result")
 _SMALL = 1 << 20  # pixels of a clip; the frames of a larger one are worked on side by side
@@ -28,6 +29,19 @@ def several_at_once(
         count: Number of clips.
         standard: Their shape.
     """
-    if standard.frames * standard.height * standard.width <= _SMALL:
-        return side_by_side(work, count)
-    return map(work, range(count))
+    return side_by_side(work, count) if _is_small(standard) else map(work, range(count))
+
+
+@contextmanager
+def as_among_several(standard: ClipStandard) -> Iterator[None]:
+    """One small clip by itself, on the one thread that it has among several.
+
+    The number of threads changes the last bits of a convolution. So a clip that has to be made
+    again later (its cache entry was deleted) gets the same bits.
+    """
+    with ONE_THREAD_EACH if _is_small(standard) else nullcontext():
+        yield
+
+
+def _is_small(standard: ClipStandard) -> bool:
+    return standard.frames * standard.height * standard.width <= _SMALL

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from motive.backbones.flow import shifted
 from motive.zoo.nano_data import mirror_caption, tokenize
-from motive.zoo.nano_model import FLOW_SHIFT, TEXT_TOKENS, embed_tokens
+from motive.zoo.nano_model import TEXT_TOKENS, embed_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,11 +115,6 @@ class FlowLoss:
             for i, m in zip(ids, mask, strict=True)
         ]
         return torch.cat(parts).unflatten(0, self.tokens.shape[:2])
-
-
-def shifted(level: torch.Tensor, shift: float = FLOW_SHIFT) -> torch.Tensor:
-    """Noise level after the scheduler's shift: s = shift u / (1 + (shift - 1) u), u in [0, 1]."""
-    return shift * level / (1.0 + (shift - 1.0) * level)
 
 
 def change_weights(latents: torch.Tensor, strength: float) -> torch.Tensor:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from motive.bench.context import Bench, Role
-from motive.influence import cosine_scores, unit_rows
+from motive.influence import vector_cosine
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,5 @@ class Similarity:
 
     def scores(self, bench: Bench) -> np.ndarray:
         """Scores "q n"."""
-        train = self.vectors(bench, "candidates").astype(np.float64)
-        query = self.vectors(bench, "queries").astype(np.float64)
-        # Without the mean: all clips share a background brightness, which would fill the cosine.
-        centre = train.mean(axis=0) if self.centred else 0.0
-        return cosine_scores(unit_rows(query - centre), unit_rows(train - centre))
+        train, query = self.vectors(bench, "candidates"), self.vectors(bench, "queries")
+        return vector_cosine(query, train, centred=self.centred)
