@@ -6,22 +6,19 @@ target and swapped in when complete, and a folder that is no report is never rep
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment
 
 from motive.errors import MotiveError
+from motive.pages import asset, environment, source_digest, trusted
 from motive.report import charts
 from motive.report.data import QueryReport, ReportClip, ReportData, check_report
 from motive.report.media import MediaFile, MediaFolder
@@ -66,7 +63,7 @@ def build_report(data: ReportData, out: Path) -> Path:
         context = _Context(data, MediaFolder(building / "media"))
         if data.selection_csv is not None:
             context.link_csv(data.selection_csv, building)
-        page = environment().get_template("page.html.j2").render(context.values())
+        page = page_environment().get_template("page.html.j2").render(context.values())
         # A caption may hold lone surrogates (undecodable file names); they become "?".
         (building / _PAGE).write_bytes(page.encode("utf-8", "replace"))
         _swap(building, out)
@@ -128,13 +125,13 @@ class _Context:
         views = list(self._views.values())
         tiny = _mostly(view.media.tiny for view in views)
         columns, depth = _TEASER["tiny" if tiny else "large"]
-        style, script = asset("style.css"), asset("script.js")
+        style, script = asset("report", "style.css"), asset("report", "script.js")
         return {
             "data": data,
-            "marker": Markup(_MARKER),  # noqa: S704  (a constant)
-            "style": Markup(style),  # noqa: S704  (our own file)
-            "script": Markup(script),  # noqa: S704  (our own file)
-            "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+            "marker": trusted(_MARKER),
+            "style": trusted(style),
+            "script": trusted(script),
+            "script_hash": source_digest(script),
             "queries": queries,
             "teaser": _teaser(queries, columns) if len(queries) > 1 else [],
             "teaser_depth": depth,
@@ -233,20 +230,6 @@ def _strip(scores: Mapping[str, float]) -> list[tuple[int, str, float, str, floa
 
 
 @cache
-def asset(name: str) -> str:
-    """A style or script of this package."""
-    return (resources.files("motive.report") / "templates" / name).read_text("utf-8")
-
-
-@cache
-def environment() -> Environment:
-    """The templates of this package; what is put into them is escaped."""
-    environment = Environment(
-        loader=PackageLoader("motive.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(signed=_signed, number=_number, strip=_strip)
-    return environment
+def page_environment() -> Environment:
+    """The templates of this room."""
+    return environment("report", signed=_signed, number=_number, strip=_strip)

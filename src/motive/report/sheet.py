@@ -7,7 +7,6 @@ captions are shown as text. Overlay videos lie beside it and are only linked.
 from __future__ import annotations
 
 import base64
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from urllib.parse import quote
 from markupsafe import Markup
 
 from motive.files import whole_file
-from motive.report.page import asset, environment
+from motive.pages import asset, source_digest, trusted
+from motive.report.page import page_environment
 
 _MARKER = '<meta name="generator" content="MOTIVE motion">'
 _PETAL = 20.0  # px, length of the longest line of a direction rose
@@ -80,7 +80,7 @@ class SheetClip:
     def picture_url(self) -> Markup:
         """The picture as a data address."""
         text = base64.b64encode(self.picture or b"").decode()
-        return Markup(f"data:image/jpeg;base64,{text}")  # noqa: S704  (base64)
+        return trusted(f"data:image/jpeg;base64,{text}")
 
     @property
     def overlay_url(self) -> str:
@@ -127,7 +127,7 @@ def build_sheet(data: SheetData, path: Path) -> Path:
     Raises:
         MotiveError: It cannot be written.
     """
-    page = environment().get_template("sheet.html.j2").render(_values(data))
+    page = page_environment().get_template("sheet.html.j2").render(_values(data))
     with whole_file(path) as partial:
         # A caption may hold lone surrogates (undecodable file names); they become "?".
         partial.write_bytes(page.encode("utf-8", "replace"))
@@ -135,7 +135,7 @@ def build_sheet(data: SheetData, path: Path) -> Path:
 
 
 def _values(data: SheetData) -> dict[str, Any]:
-    script = asset("sheet.js")
+    script = asset("report", "sheet.js")
     groups = {
         **{name: count for name, count in data.flags.items() if count},
         **({"unflagged": data.unflagged} if data.unflagged else {}),
@@ -145,8 +145,8 @@ def _values(data: SheetData) -> dict[str, Any]:
         "data": data,
         "groups": groups,
         "cameras": {name: count for name, count in data.cameras.items() if count},
-        "marker": Markup(_MARKER),  # noqa: S704  (a constant)
-        "style": Markup(asset("style.css") + asset("sheet.css")),  # noqa: S704  (our own files)
-        "script": Markup(script),  # noqa: S704  (our own file)
-        "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        "marker": trusted(_MARKER),
+        "style": trusted(asset("report", "style.css") + asset("report", "sheet.css")),
+        "script": trusted(script),
+        "script_hash": source_digest(script),
     }
