@@ -16,7 +16,8 @@ from motive.runs import Run
 from moving_squares import square_video
 
 COMMANDS = [
-    ["demo"], ["doctor"], ["diagnose"], ["motion"], ["index"], ["rank"], ["select"], ["report"],
+    ["demo"], ["doctor"], ["diagnose"], ["motion"], ["index"], ["rank"], ["select"], ["export"],
+    ["report"], ["evaluate"], ["finetune"], ["generate"],
     ["zoo", "make"], ["zoo", "train"], ["bench", "attribution"],
 ]  # fmt: skip
 
@@ -86,6 +87,33 @@ def test_selection_files_hold_the_selection(motive, run):
     assert [row["clip_id"] for row in rows] == [s["clip_id"] for s in selected]
     listed = [json.loads(line) for line in (run / "selection.jsonl").read_text().splitlines()]
     assert [row["video"] for row in listed] == [s["source"] for s in selected]
+
+
+def test_other_methods_select_beside_motives_own_choice(motive, run):
+    before = (run / "selection.csv").read_text()
+    found = motive("select", run, "--by", "random", "--seed", 3, "--top", 2, "--json").json
+    assert found["method"] == "random, seed 3"
+    assert len(found["selected"]) == 2
+    assert set(found["selected"][0]["per_query"]) == {"any query"}
+    assert "selection-magnitude.csv" in motive("select", run, "--by", "magnitude").out
+    assert "from the bottom" in motive("select", run, "--bottom").out
+    names = {path.name for path in run.glob("selection*.csv")}
+    assert names == {"selection.csv", "selection-random.csv", "selection-magnitude.csv",
+                     "selection-motive-bottom.csv"}  # fmt: skip
+    assert (run / "selection.csv").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--by", "beauty"], "--by beauty"),
+        (["--by", "pixels", "--encoder", "x"], "--encoder x"),
+        (["--diverse", "2"], "--diverse 2"),
+        (["--out", "set.txt"], "--out set.txt"),
+    ],
+)
+def test_wrong_ways_to_select_are_one_line(motive, run, options, told):
+    assert told in motive("select", run, *options).error(2)
 
 
 def test_a_report_keeps_the_selection_that_was_made(motive, run):
@@ -232,7 +260,7 @@ def test_surprises_are_one_line_too(motive, run, monkeypatch):
     def surprise(*_args, **_kwargs):
         raise RuntimeError("first line\nsecond line")
 
-    monkeypatch.setattr("motive.runs.run.majority_vote", surprise)
+    monkeypatch.setattr("motive.runs.selecting.majority_vote", surprise)
     line = motive("select", run).error(1)
     assert line == "motive: unexpected RuntimeError: first line second line (--debug shows where)"
 

@@ -24,10 +24,14 @@ app = App(
 
 
 def _register() -> None:
-    from motive.cli import bench, ranking, zoo
+    from motive.cli import bench, experiment, ranking, study, zoo
     from motive.cli.demo import demo
     from motive.cli.diagnose import diagnose_command
     from motive.cli.doctor import doctor
+    from motive.cli.evaluate import evaluate
+    from motive.cli.export import export
+    from motive.cli.finetune import finetune
+    from motive.cli.generate import generate
     from motive.cli.motion import motion
 
     app.command(demo)
@@ -37,9 +41,15 @@ def _register() -> None:
     app.command(ranking.index)
     app.command(ranking.rank)
     app.command(ranking.select)
+    app.command(export)
+    app.command(finetune)
+    app.command(generate)
+    app.command(evaluate)
     app.command(ranking.report)
     app.command(zoo.app)
     app.command(bench.app)
+    app.command(experiment.app)
+    app.command(study.app)
 
 
 def main(arguments: list[str] | None = None) -> int:
