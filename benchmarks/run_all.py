@@ -16,6 +16,7 @@ ORDER = (
     "demo",
     "wan_nano_fidelity",
     "attribution_board",
+    "experiment",
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results"
 
 
-def table_line(document, first_cell):
-    lines = (ROOT / document).read_text("utf-8").splitlines()
+def table_line(document, first_cell, *, after=""):
+    """The first row that begins so, below some words."""
+    text = (ROOT / document).read_text("utf-8")
+    lines = text[text.index(after) :].splitlines()
     return next(line for line in lines if line.startswith(f"| {first_cell} |"))
 
 
@@ -27,6 +30,33 @@ def test_the_leaderboard_is_that_of_the_result_file():
         for column in ("map", "lds_loss", "frozen" if weights else "lds_motion"):
             signed = column.startswith("lds")
             assert shown(Estimate(**row["values"][column]), 2, signed=signed) in line
+
+
+def test_the_experiment_is_that_of_the_result_file():
+    found = json.loads((RESULTS / "experiment.json").read_text("utf-8"))
+    shown_in = {c["condition"]: c for c in found["cells"] if c["key"] == "motion_shown"}
+    minus = {d["other"]: d for d in found["differences"] if d["key"] == "motion_shown"}
+    for condition in found["conditions"]:
+        name, title = condition["name"], condition["title"]
+        first = f"**{title}**" if name == "motive" else title
+        line = table_line("README.md", first, after="**Does fine-tuning on its choice")
+        assert f"| {percent(shown_in[name]['estimate'])} |" in line
+        if condition["wanted"] is not None:
+            assert f"| {100 * condition['wanted']:.0f} % |" in line
+        if name in minus:
+            difference = percent(minus[name]["estimate"], signed=True)
+            mark = "**" if minus[name]["shown"] else ""
+            assert f"| {mark}{difference}{mark} |" in line
+
+
+def percent(estimate, *, signed=False):
+    """As "16.3 [12.0, 21.3]", or "+7.0 [+2.3, +12.6]"."""
+
+    def one(value):
+        text = f"{100 * value:{'+' if signed else ''}.1f}"
+        return text.replace("-0.0", "0.0").replace("-", "\N{MINUS SIGN}")
+
+    return f"{one(estimate['value'])} [{one(estimate['low'])}, {one(estimate['high'])}]"
 
 
 def test_the_fresh_draw_is_that_of_the_result_file():
@@ -108,3 +138,22 @@ def missing_links(document):
     links = [part.split(")")[0] for part in document.read_text("utf-8").split("](")[1:]]
     local = [link.split("#")[0] for link in links if "://" not in link and not link.startswith("#")]
     return [link for link in local if not (document.parent / link).exists()]
+
+
+def test_the_gain_since_an_older_checkout_is_that_of_the_result_file():
+    found = json.loads((RESULTS / "since.json").read_text("utf-8"))
+    for first_cell, name in (
+        ("`motive demo --clips 100` (50 queries, with and without mask, report)", "demo"),
+        ("4 models of the bank of retrained models", "bank"),
+    ):
+        line = table_line("docs/engine.md", first_cell)
+        older, now = (statistics.median(found[name][side]) for side in ("older", "now"))
+        assert f"| {older:.0f} s | {now:.0f} s | {found[name]['factor']:.1f} |" in line
+    demo = json.loads((RESULTS / "demo.json").read_text("utf-8"))["runs"]
+    line = table_line(
+        "README.md", "`make demo` (420 clips, 50 queries), everything after the downloads"
+    )
+    peak = max(run["peak_gigabytes"] for run in demo.values())
+    assert f"{demo['first']['seconds']:.0f} s, at most {peak:.1f} GB" in line
+    assert f"run again: {demo['second']['seconds']:.0f} s" in line
+    assert f"{found['demo']['factor']:.1f} x faster" in line

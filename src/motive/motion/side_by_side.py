@@ -30,7 +30,7 @@ def side_by_side(work: Callable[[int], _Result], count: int) -> Iterator[_Result
         work: What to do with a frame, given its number.
         count: Number of frames.
     """
-    with _ONE_THREAD_EACH as threads:
+    with ONE_THREAD_EACH as threads:
         if threads < 2 or count < 2:
             yield from map(work, range(count))
             return
@@ -44,7 +44,7 @@ def side_by_side(work: Callable[[int], _Result], count: int) -> Iterator[_Result
                 yield waiting.popleft().result()
 
 
-class _OneThreadEach:
+class OneThreadEach:
     """OpenCV and torch on one thread, until the last of those who asked for it has left.
 
     Their own threads would fight for the cores with those that work on the other frames, and wait
@@ -74,4 +74,4 @@ class _OneThreadEach:
                 torch.set_num_threads(self._before[1])
 
 
-_ONE_THREAD_EACH = _OneThreadEach()
+ONE_THREAD_EACH = OneThreadEach()
