@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 
-from measuring import save, side_by_side
+from measuring import gradients_freed, save, side_by_side
 from motive.backbones import Backbone, load_backbone
 from motive.gradients import (
     ClipInputs,
@@ -105,21 +104,6 @@ def training_step(backbone: Backbone, clips: list[ClipInputs]) -> None:
     weights = torch.stack([clip.weights for clip in clips if clip.weights is not None])
     motion_weighted_loss(error, weights, clips[0].frames).sum().backward()
     backbone.transformer.zero_grad(set_to_none=True)
-
-
-@contextmanager
-def gradients_freed(model: torch.nn.Module) -> Iterator[None]:
-    """Each parameter's gradient is dropped as soon as backward has made it."""
-
-    def drop(parameter: torch.Tensor) -> None:
-        parameter.grad = None
-
-    handles = [p.register_post_accumulate_grad_hook(drop) for p in model.parameters()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def peaks(calls: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float | None]:

@@ -8,7 +8,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -63,6 +64,21 @@ def side_by_side(
         }
         for name, t in times.items()
     }
+
+
+@contextmanager
+def gradients_freed(model: torch.nn.Module) -> Iterator[None]:
+    """Each parameter's gradient is dropped as soon as backward has made it."""
+
+    def drop(parameter: torch.Tensor) -> None:
+        parameter.grad = None
+
+    handles = [p.register_post_accumulate_grad_hook(drop) for p in model.parameters()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def save(name: str, results: dict[str, object]) -> Path:

@@ -13,8 +13,6 @@ was in use beyond the weights. Run it where the model fits, for example
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +20,7 @@ from typing import Any, TypeAlias
 import torch
 from diffusers import WanTransformer3DModel
 
-from measuring import save, side_by_side
+from measuring import gradients_freed, save, side_by_side
 from motive.backbones import TextEmbedding
 from motive.backbones.placement import empty_model, fill_empty, offload_layers
 from motive.gradients import (
@@ -178,21 +176,6 @@ def plain_pass(backbone: RandomWan, clip: Clip, frames: int) -> None:
         torch.cuda.synchronize()
 
 
-@contextmanager
-def freed_gradients(model: torch.nn.Module) -> Iterator[None]:
-    """Drop each gradient when it is complete."""
-
-    def drop(parameter: torch.Tensor) -> None:
-        parameter.grad = None
-
-    handles = [p.register_post_accumulate_grad_hook(drop) for p in model.parameters()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def measured(
     backbone: RandomWan, shape: tuple[int, ...], frames: int, checkpointing: bool, rounds: int
 ) -> dict[str, Any]:
@@ -206,7 +189,7 @@ def measured(
     def plain() -> None:
         if checkpointing:
             model.enable_gradient_checkpointing()
-        with freed_gradients(model):
+        with gradients_freed(model):
             plain_pass(backbone, clip, frames)
         model.disable_gradient_checkpointing()
 

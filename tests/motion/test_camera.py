@@ -95,20 +95,29 @@ def test_an_object_on_almost_half_of_the_picture_is_not_the_camera(
     dx, dy, growth, turn, share, object_dx, object_dy, seed
 ):
     matrix = affine(dx, dy, growth, turn)
+    assert error_beside_an_object(matrix, share, (object_dx, object_dy), seed) < 0.15
+
+
+@pytest.mark.xfail(strict=True, reason="a large object half a pixel off pulls the fit by 0.16 px")
+def test_a_large_object_that_hardly_moves_otherwise_does_not_pull_the_camera():
+    assert error_beside_an_object(affine(dy=1), 0.4375, (0.0, 0.5), seed=2) < 0.15
+
+
+def error_beside_an_object(matrix, share, object_motion, seed):
+    """Mean error in pixels of the fitted motion outside an object that fills a share."""
     flow = camera_flow(matrix)
     side = share**0.5
     rows, columns = round(side * HEIGHT), round(side * WIDTH)
     rng = np.random.default_rng(seed)
     top = int(rng.integers(0, HEIGHT - rows + 1))
     left = int(rng.integers(0, WIDTH - columns + 1))
-    flow[0, top : top + rows, left : left + columns] += torch.tensor([object_dx, object_dy])
+    flow[0, top : top + rows, left : left + columns] += torch.tensor(object_motion)
     flow += torch.from_numpy(rng.normal(0, 0.1, flow.shape)).float()
     found = fit_camera(flow)
     background = torch.ones(HEIGHT, WIDTH, dtype=torch.bool)
     background[top : top + rows, left : left + columns] = False
     error = (found.flow(0) - camera_flow(matrix)[0]).norm(dim=-1)[background]
-    # An object that moves only half a pixel otherwise cannot be told apart entirely.
-    assert error.mean() < 0.25
+    return float(error.mean())
 
 
 def test_half_a_picture_in_the_middle_is_not_the_camera():

@@ -81,10 +81,9 @@ def _link(source: Path, path: Path) -> bool:
     with whole_file(path) as partial:
         try:
             os.symlink(source, partial)
-        except (OSError, NotImplementedError) as error:
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:
             raise MotiveError(
-                f"{path}: cannot make a link here ({reason}); use --videos copy"
+                f"{path}: cannot make a link here ({error.strerror or error}); use --videos copy"
             ) from None
     return True
 

@@ -8,6 +8,7 @@ The way never decides a number beyond the last bits of float32.
 from __future__ import annotations
 
 import importlib.util
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -32,7 +33,7 @@ _LARGEST_GPU_BLOCK = 1 << 15  # float32 in shared memory
 _NARROWEST_KERNEL = 8  # D' of at least one vector
 
 
-class BlockedHadamard:
+class BlockedHadamard(ABC):
     """Base of the streaming Hadamard projections; see `BlockedFastfood` and `BlockedSRHT`.
 
     Attributes:
@@ -98,9 +99,9 @@ class BlockedHadamard:
             return gpu_kernels.partial(self, name, flat, start, whole)
         return self._partial_in_torch(name, flat, start, whole)
 
+    @abstractmethod
     def finish(self, accumulated: torch.Tensor) -> torch.Tensor:
         """What is linear and the same for all parameters, done once: "d" -> "d"."""
-        raise NotImplementedError
 
     def runs(self, start: int, stop: int, total: int, elements: int) -> list[Run]:
         """The blocks that a slice touches, in pieces of at most `elements`."""
@@ -147,9 +148,9 @@ class BlockedHadamard:
             result += self._mix(piece.view(-1, run.size), randomness)
         return result
 
+    @abstractmethod
     def _mix(self, blocks: torch.Tensor, randomness: BlockRandomness) -> torch.Tensor:
         """Contribution of whole blocks "n b" in torch operations."""
-        raise NotImplementedError
 
     def _randomness(self, name: str, run: Run, device: torch.device) -> BlockRandomness:
         key = (name, run, str(device))
