@@ -199,10 +199,12 @@ def _truncated(folder):
     ("damage", "words"),
     [
         (lambda folder: (folder / "model_index.json").unlink(), "no model_index.json"),
-        (lambda folder: (folder / "model_index.json").write_text("{"), "malformed"),
+        (lambda folder: (folder / "model_index.json").write_text("{"), "cannot be read as JSON"),
         (_with_index(_class_name="FluxPipeline"), "FluxPipeline is not supported"),
-        (_with_index(expand_timesteps=True), "Wan 2.2"),
-        (_with_index(transformer_2=["diffusers", "WanTransformer3DModel"]), "Wan 2.2"),
+        (
+            _with_index(transformer_2=["diffusers", "WanTransformer3DModel"]),
+            "no transformer_2/ folder",
+        ),
         (_without("vae"), "no vae/ folder"),
         (_without("tokenizer"), "no tokenizer/ folder"),
     ],
@@ -220,8 +222,8 @@ def test_a_folder_that_is_no_whole_wan_pipeline_is_refused_in_one_line(
 def test_truncated_weights_are_one_line(tiny_wan, tmp_path):
     folder = shutil.copytree(tiny_wan, tmp_path / "model")
     _truncated(folder)
-    with pytest.raises(ModelError, match="transformer cannot be loaded") as caught:
-        _ = load_backbone(folder, device="cpu").transformer
+    with pytest.raises(ModelError, match="safetensors: cannot be read") as caught:
+        load_backbone(folder, device="cpu")
     assert "\n" not in str(caught.value)
 
 

@@ -13,6 +13,7 @@ import torch.distributed as dist
 from motive.index.manifest import QUERY, TRAIN
 from motive.runs import Run
 from moving_squares import square_video
+from tiny_families import TINY, save_tiny
 
 pytestmark = [
     pytest.mark.slow,
@@ -56,25 +57,25 @@ def videos(tmp_path_factory):
     return folder
 
 
-def test_two_processes_index_and_rank_like_one(motive, videos, tmp_path):
-    done = torchrun(
-        "index",
-        tmp_path / "two",
-        "--data",
-        videos,
-        "--model",
-        "wan-nano",
-        "--device",
-        "cpu",
-        "--json",
-    )
+@pytest.fixture(params=["wan-nano", "ltx-i2v"])
+def options(request, tmp_path):
+    """A model, and the shape of its clips."""
+    if request.param == "wan-nano":
+        return ["--model", request.param, "--device", "cpu"]
+    shape = TINY[request.param].standard
+    size = ["--frames", shape.frames, "--height", shape.height, "--width", shape.width]
+    return ["--model", save_tiny(request.param, tmp_path / "model"), "--device", "cpu", *size]
+
+
+def test_two_processes_index_and_rank_like_one(motive, videos, tmp_path, options):
+    done = torchrun("index", tmp_path / "two", "--data", videos, *options, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()  # the leader's alone
     assert json.loads(line)["computed"] == 2
     assert len(json.loads(line)["errors"]) == 1
     ranked = torchrun("rank", tmp_path / "two", "--query", videos / "0.mp4", "--json")
     assert ranked.returncode == 0, ranked.stderr
-    assert motive("index", tmp_path / "one", "--data", videos, "--device", "cpu").code == 0
+    assert motive("index", tmp_path / "one", "--data", videos, *options).code == 0
     assert motive("rank", tmp_path / "one", "--query", videos / "0.mp4").code == 0
     two, one = Run(tmp_path / "two"), Run(tmp_path / "one")
     assert two.fingerprint == one.fingerprint

@@ -28,7 +28,7 @@ configs = st.builds(
     model=st.text(),
     frames=st.none() | st.integers(2, 500),
     fps=st.none() | st.floats(1e-9, 1e9),
-    timesteps=st.lists(st.floats(1e-7, 1000), min_size=1, max_size=3).map(tuple),
+    timesteps=st.none() | st.lists(st.floats(1e-7, 1000), min_size=1, max_size=3).map(tuple),
     mask=st.booleans(),
     motion=st.sampled_from(["default", "objects"]),
     motion_options=st.sampled_from([(), ("noise_floor=0.1", "tracker.preset=fast")]),
@@ -39,7 +39,7 @@ configs = st.builds(
 )
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(config=configs)
 def test_every_value_survives_the_file(config, tmp_path_factory):
     folder = tmp_path_factory.getbasetemp()

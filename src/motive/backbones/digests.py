@@ -35,6 +35,16 @@ def component_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """16 hex digits from the bytes of one file.
+
+    Raises:
+        ModelError: It cannot be read.
+    """
+    stat = path.stat()
+    return _file_digest(path, stat.st_size, stat.st_mtime_ns).hex()[:16]
+
+
 @lru_cache(maxsize=4096)
 def _file_digest(path: Path, size: int, modified: int) -> bytes:
     """Digest of one file; size and modification time only key the memo."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from motive.backbones.checkpoints import Checkpoints
+from motive.backbones.families import PIPELINES
+from motive.backbones.folder import INDEX_FILE, read_json
 from motive.backbones.placement import Placement, whole
 from motive.backbones.protocol import Backbone
 from motive.backbones.wan import WanBackbone
 from motive.errors import ModelError, UsageError
 
 _LOG = logging.getLogger(__name__)
-_FAMILIES: dict[str, Callable[..., Backbone]] = {"WanPipeline": WanBackbone}
 EMBEDDED_MODELS = {  # name -> folder inside the package
     "wan-nano": "zoo/assets/wan-nano",
     "wan-nano-base": "zoo/assets/wan-nano-base",
@@ -32,6 +33,10 @@ def load_backbone(
     device: str = "auto",
     dtype: str = "float32",
     placement: Placement = whole,
+    sigma: float | None = None,
+    weights: str | Path | None = None,
+    lora: str | Path | None = None,
+    merge_lora: bool = True,
 ) -> Backbone:
     """Open a video diffusion model for attribution.
 
@@ -42,9 +47,15 @@ def load_backbone(
         dtype: "float32", "bfloat16" or "float16" for the transformer.
         placement: Where the transformer's weights live: `whole` on the device, `offloaded` or
             `sharded` (see `motive.backbones.placement`).
+        sigma: Noise level at which the model will be used, in [0, 1]; of a model with two experts
+            it decides which one is opened. None: the family's default.
+        weights: Fine-tuned weights of the transformer, a safetensors file or a folder of them.
+        lora: A LoRA of the transformer, a safetensors file or a trainer's folder.
+        merge_lora: Add the LoRA to the weights; else its factors stay parameters of their own.
 
     Raises:
-        ModelError: The folder is no supported pipeline, or is incomplete.
+        ModelError: The folder is no supported pipeline, or is incomplete; or there is no such
+            checkpoint (whether it fits is known once the transformer is loaded).
         UsageError: Unknown device or dtype.
 
     Example:
@@ -55,27 +66,37 @@ def load_backbone(
     if dtype not in _DTYPES:
         raise UsageError(f"dtype {dtype!r}: choose one of {', '.join(_DTYPES)}")
     folder = _resolve(str(model))
-    index = folder / "model_index.json"
+    index = folder / INDEX_FILE
     if not index.is_file():
         raise ModelError(
             f"{model}: no model_index.json; give the folder of a diffusers pipeline (Wan models: "
             "the repositories whose name ends in '-Diffusers')"
         )
-    try:
-        kind = json.loads(index.read_text("utf-8")).get("_class_name")
-    except (ValueError, AttributeError):
-        raise ModelError(f"{index}: not a pipeline description (malformed JSON)") from None
-    if kind not in _FAMILIES:
+    kind = read_json(index).get("_class_name")
+    if not isinstance(kind, str):
         raise ModelError(
-            f"{model}: pipeline class {kind} is not supported; supported: {', '.join(_FAMILIES)}"
+            f"{index}: names no pipeline class (_class_name is {kind!r:.60}); give the folder of a "
+            "diffusers pipeline"
         )
-    return _FAMILIES[kind](
+    if kind not in PIPELINES:
+        raise ModelError(
+            f"{model}: pipeline class {kind} is not supported; supported: {', '.join(PIPELINES)}. "
+            "To add one, see 'Adding a family' in docs/models.md"
+        )
+    options: dict[str, Any] = {"sigma": sigma} if issubclass(PIPELINES[kind], WanBackbone) else {}
+    return PIPELINES[kind](
         folder,
         name=str(model),
         device=chosen_device(device),
         dtype=_DTYPES[dtype],
         placement=placement,
+        checkpoints=Checkpoints(_path(weights), _path(lora), merge_lora),
+        **options,
     )
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given).expanduser()
 
 
 def _resolve(model: str) -> Path:

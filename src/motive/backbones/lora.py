@@ -34,12 +34,19 @@ def add_lora(backbone: Backbone, rank: int, seed: int) -> dict[str, torch.nn.Par
 
     Raises:
         MissingExtraError: peft is not installed.
-        ModelError: The transformer has none of the layers that adapters are added to.
+        ModelError: The transformer has none of the layers that adapters are added to, or diffusers
+            has no file format for its adapters.
     """
     _require_peft()
     from diffusers.training_utils import cast_training_params
     from peft import LoraConfig
 
+    kind = backbone.pipeline_class
+    if not hasattr(kind, "save_lora_weights"):
+        raise ModelError(
+            f"{backbone.name}: diffusers has no adapter files for {kind.__name__}; train all "
+            "weights, without --lora"
+        )
     model: Any = backbone.transformer.requires_grad_(False)
     if not any(name.endswith(LORA_MODULES) for name, _ in model.named_modules()):
         raise ModelError(f"{backbone.name}: no layer called {', '.join(LORA_MODULES)} to adapt")
@@ -59,7 +66,7 @@ def save_lora(backbone: Backbone, folder: Path) -> None:
     from peft import get_peft_model_state_dict
 
     model: Any = backbone.transformer
-    type(backbone.sampling_pipeline()).save_lora_weights(
+    backbone.pipeline_class.save_lora_weights(
         folder,
         transformer_lora_layers=get_peft_model_state_dict(model),
         transformer_lora_adapter_metadata=model.peft_config["default"].to_dict(),

@@ -9,43 +9,82 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
 
-from motive.errors import ModelError
+from motive.backbones.folder import open_weights
+from motive.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
     from motive.ranks import Ranks
 
-Placement: TypeAlias = Callable[[Any, Path, torch.dtype, torch.device], torch.nn.Module]
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
+Change: TypeAlias = Callable[[Any], None]  # changes a loaded model in place
 
 
-def whole(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
-    """All weights on the device: what fits should be placed so.
+@dataclass(frozen=True)
+class Stored:
+    """A transformer that lies in a folder.
 
-    Args:
+    Attributes:
         kind: A diffusers model class.
         folder: Its component folder.
         dtype: Of the weights; modules that the class keeps in float32 stay so.
         device: Where the model computes.
+        change: Applied to the loaded model in CPU memory: fine-tuned weights, a LoRA.
     """
-    return _from_folder(kind, folder, dtype).to(device)
+
+    kind: Any
+    folder: Path
+    dtype: torch.dtype
+    device: torch.device
+    change: Change | None = None
+
+    def empty(self) -> torch.nn.Module:
+        """The model without memory for its parameters; see `empty_model`."""
+        config = self.kind.load_config(self.folder, local_files_only=True)
+        return empty_model(self.kind, config, self.dtype)
+
+    def loaded(self) -> torch.nn.Module:
+        """The model in CPU memory, changed.
+
+        Raises:
+            ModelError: The folder lacks one of its tensors.
+        """
+        model, found = self.kind.from_pretrained(
+            self.folder, torch_dtype=self.dtype, local_files_only=True, output_loading_info=True
+        )
+        if found["missing_keys"]:
+            missing = min(found["missing_keys"])
+            raise ModelError(f"{self.folder}: no tensor {missing} in it; download the model again")
+        if self.change is not None:
+            self.change(model)
+        loaded: torch.nn.Module = model
+        return loaded
 
 
-def offloaded(kind: Any, folder: Path, dtype: torch.dtype, device: torch.device) -> torch.nn.Module:
-    """Weights of the layers in CPU memory, each copied to the device while it computes.
+Placement: TypeAlias = Callable[[Stored], torch.nn.Module]  # ready to compute on the device
+FOLDER_ONLY = (
+    "--shard reads the folder's own weights, each process its part: save the fine-tuned model as a "
+    "pipeline folder and give that, without --weights and --lora"
+)
+_WEIGHTS = "diffusion_pytorch_model.safetensors"
 
-    Arguments are those of `whole`.
-    """
-    model = _from_folder(kind, folder, dtype)
-    offload_layers(model, device)
+
+def whole(stored: Stored) -> torch.nn.Module:
+    """All weights on the device: what fits should be placed so."""
+    return stored.loaded().to(stored.device)
+
+
+def offloaded(stored: Stored) -> torch.nn.Module:
+    """Weights of the layers in CPU memory, each copied to the device while it computes."""
+    model = stored.loaded()
+    offload_layers(model, stored.device)
     return model
 
 
@@ -105,14 +144,14 @@ class _Offload:
 # -- sharding ----------------------------------------------------------------------------------
 
 
-def _sharded(
-    kind: Any, folder: Path, dtype: torch.dtype, device: torch.device, *, ranks: Ranks
-) -> torch.nn.Module:
-    model = empty_model(kind, kind.load_config(folder, local_files_only=True), dtype)
+def _sharded(stored: Stored, *, ranks: Ranks) -> torch.nn.Module:
+    if stored.change is not None:
+        raise UsageError(FOLDER_ONLY)
+    model = stored.empty()
     shard_layers(model, ranks.mesh)
-    fill_empty(model, device)
+    fill_empty(model, stored.device)
     with torch.no_grad():
-        _read_shards(model, folder)
+        _read_shards(model, stored.folder)
     return model
 
 
@@ -211,7 +250,7 @@ def _read_shards(model: torch.nn.Module, folder: Path) -> None:
             if file is None:
                 raise ModelError(f"{folder}: no tensor {name} in it; download the model again")
             if file not in opened:
-                opened[file] = stack.enter_context(_open(folder / file))
+                opened[file] = stack.enter_context(open_weights(folder / file))
             stored = opened[file].get_slice(name)
             if tuple(stored.get_shape()) != tuple(parameter.shape):
                 raise ModelError(
@@ -236,31 +275,17 @@ def _files_of_tensors(folder: Path) -> dict[str, str]:
             raise ModelError(f"{index}: malformed; download the model again") from None
     if not (folder / _WEIGHTS).is_file():
         raise ModelError(f"{folder}: no {_WEIGHTS}; sharded loading reads safetensors files only")
-    with _open(folder / _WEIGHTS) as file:
+    with open_weights(folder / _WEIGHTS) as file:
         return dict.fromkeys(file.keys(), _WEIGHTS)
-
-
-def _open(path: Path) -> Any:
-    try:
-        return safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path}: cannot be read ({first}); download the model again") from None
 
 
 # -- both --------------------------------------------------------------------------------------
 
 
-def _from_folder(kind: Any, folder: Path, dtype: torch.dtype) -> torch.nn.Module:
-    model: torch.nn.Module = kind.from_pretrained(
-        folder, torch_dtype=dtype, local_files_only=True, trust_remote_code=False
-    )
-    return model
-
-
 def _layers(model: torch.nn.Module) -> Iterator[torch.nn.Module]:
     """The repeated blocks of a diffusers model."""
     names = set(getattr(model, "_no_split_modules", None) or ())
+    names = names or set(getattr(model, "_repeated_blocks", None) or ())  # all that LTX says
     return (module for module in model.modules() if type(module).__name__ in names)
 
 

@@ -6,6 +6,7 @@ target, conditioning arguments. Latents are "b c f h w" everywhere, whatever the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -32,6 +33,12 @@ class TextEmbedding(NamedTuple):
         missing = self.length - len(self.tokens)
         return torch.nn.functional.pad(self.tokens, (0, 0, 0, missing))
 
+    def after(self, rows: torch.Tensor | None) -> TextEmbedding:
+        """The same with rows "n d" before it (see `Backbone.encode_image`)."""
+        if rows is None:
+            return self
+        return TextEmbedding(torch.cat([rows, self.tokens]), len(rows) + self.length)
+
 
 @runtime_checkable
 class Backbone(Protocol):
@@ -43,6 +50,9 @@ class Backbone(Protocol):
         folder: Local pipeline folder.
         standard: The clip shape this model was made for (a default; see `check_standard`).
         device: Where its parts are, or are put when they are needed.
+        sigma_fix: Noise level of attribution, in [0, 1], if no other is asked for.
+        target_name: What the model predicts, for people.
+        expert_text: Of several transformers, which one is attributed, for people; or None.
     """
 
     name: str
@@ -50,14 +60,30 @@ class Backbone(Protocol):
     folder: Path
     standard: ClipStandard
     device: torch.device
+    sigma_fix: float
+    target_name: str
+    expert_text: str | None
 
     @property
     def transformer(self) -> torch.nn.Module:
         """The network whose parameters are attributed (text encoder and VAE are frozen)."""
         ...
 
+    def parameter_count(self) -> int:
+        """Parameters of `transformer`, counted without loading it."""
+        ...
+
     def fingerprint(self) -> dict[str, object]:
         """Digests of every component's weights and configuration."""
+        ...
+
+    @property
+    def sees_image(self) -> bool:
+        """Whether an encoder looks at the first frame: then `encode_image` gives rows."""
+        ...
+
+    def check_levels(self, sigmas: Sequence[float]) -> None:
+        """Raise `UsageError` if a noise level belongs to an expert that is not attributed."""
         ...
 
     def check_standard(self, standard: ClipStandard) -> None:
@@ -73,7 +99,14 @@ class Backbone(Protocol):
         ...
 
     def encode_video(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Uint8 "f h w 3" -> normalised latents float32 "c f h w" on the CPU, deterministic."""
+        """Uint8 "f h w 3" -> normalised latents float32 "c f h w" on the CPU, deterministic.
+
+        Of an image-to-video model, channels that tell of the first frame follow the model's own.
+        """
+        ...
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor | None:
+        """Rows "l d" on the first frame of uint8 "f h w 3", to go before the caption's; or None."""
         ...
 
     def decode_latents(self, latents: torch.Tensor) -> torch.Tensor:
@@ -91,15 +124,31 @@ class Backbone(Protocol):
         ...
 
     def target(self, latents: torch.Tensor, noise: torch.Tensor, sigma: NoiseLevel) -> torch.Tensor:
-        """What the model is trained to predict, in latent layout."""
+        """What the model is trained to predict, "b c f h w", without frames that are given."""
         ...
 
     def predict(self, noisy: torch.Tensor, sigma: NoiseLevel, text: torch.Tensor) -> torch.Tensor:
-        """The model's prediction "b c f h w" for noisy latents "b c f h w" and text "b l d"."""
+        """The model's prediction, shaped as `target`, for noisy latents and text "b l d"."""
+        ...
+
+    def model_timestep(self, sigma: torch.Tensor) -> torch.Tensor:
+        """What the model itself counts σ "b" as: of most 1000 σ."""
+        ...
+
+    @property
+    def pipeline_class(self) -> Any:
+        """The diffusers class that the folder's index names."""
+        ...
+
+    def check_sampling(self) -> None:
+        """Raise `ModelError` if this family's videos are not made here."""
         ...
 
     def sampling_pipeline(self) -> Any:
-        """A diffusers pipeline around this transformer and VAE; text comes as embeddings."""
+        """A diffusers pipeline around this transformer and VAE; text comes as embeddings.
+
+        Give it `prompt_embeds` made of `encode_text(...).padded()`.
+        """
         ...
 
     def release_encoders(self) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from motive.backbones import Backbone, TensorCache, load_backbone
+from motive.backbones import Backbone, TensorCache
 from motive.backbones.cache import cache_key
 from motive.bench.views import View, view_pixels
 from motive.clips import Clip, ClipStandard, decode_unchanged
@@ -29,7 +29,7 @@ from motive.index import FeatureRow, Fingerprint
 from motive.projection import BlockedFastfood
 from motive.runs.config import RunConfig
 from motive.runs.featurizing import feature_row
-from motive.runs.model import clips_per_pass
+from motive.runs.model import clips_per_pass, open_backbone
 from motive.runs.prepare import PreparedClip, Preparer
 
 _UNTRAINED_SEED = 0
@@ -107,7 +107,7 @@ class ClipWork:
     def backbone(self) -> Backbone:
         """The model; its transformer is a fresh random one when the setting says untrained."""
         config = self.setting.config
-        backbone = load_backbone(config.model, device=config.device, dtype=config.dtype)
+        backbone = open_backbone(config)
         if not self.setting.trained:
             # The backbone's transformer is a cached property: its value may be put in place.
             vars(backbone)["transformer"] = _untrained(backbone.transformer)

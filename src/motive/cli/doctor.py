@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from motive.backbones import EMBEDDED_MODELS, load_backbone
 from motive.cli.console import emit
 from motive.cli.options import Common
-from motive.errors import MotiveError
+from motive.errors import MotiveError, UsageError
 from motive.motion import TRACKERS
 from motive.runs.config import versions
 
@@ -32,6 +32,10 @@ def doctor(
     model: Annotated[
         str | None, Parameter(help="Also open this model and say what was recognised.")
     ] = None,
+    weights: Annotated[
+        str | None, Parameter(help="With --model: do these fine-tuned weights fit it?")
+    ] = None,
+    lora: Annotated[str | None, Parameter(help="With --model: does this LoRA fit it?")] = None,
     common: Common = Common(),  # noqa: B008
 ) -> None:
     """Show versions, devices, video codecs, trackers, extras and the embedded model.
@@ -41,8 +45,12 @@ def doctor(
         motive doctor
         motive doctor --model path/to/Wan2.1-T2V-1.3B-Diffusers
     """
+    if model is None and (weights or lora):
+        raise UsageError("--weights and --lora go on top of a model: give --model too")
     checks = [*_machine(), *_video(), *_trackers(), *_extras()]
-    checks += [_model(name) for name in [*EMBEDDED_MODELS, *([model] if model else [])]]
+    checks += [_model(name) for name in EMBEDDED_MODELS]
+    if model:
+        checks.append(_model(model, weights, lora))
     lines = [f"{'ok ' if check.ok else 'no '} {check.name}: {check.text}" for check in checks]
     found = versions()
     lines += [f"    {name} {version}" for name, version in found.items()]
@@ -94,17 +102,26 @@ def _extras() -> list[_Check]:
     return [_Check("extra zoo", found, text)]
 
 
-def _model(name: str) -> _Check:
+def _model(name: str, weights: str | None = None, lora: str | None = None) -> _Check:
+    import torch
+
     try:
-        backbone = load_backbone(name)
+        backbone = load_backbone(name, weights=weights, lora=lora)
         standard = backbone.standard
-        size = sum(p.numel() for p in backbone.transformer.parameters())
+        size = backbone.parameter_count()
+        if name in EMBEDDED_MODELS or weights or lora:
+            backbone.transformer  # noqa: B018 - does it load, and does the checkpoint fit?
         grid = "x".join(map(str, backbone.latent_grid(standard)))
+        sigma = backbone.sigma_fix
+        expert = f", expert {backbone.expert_text}" if backbone.expert_text else ""
+        told = float(backbone.model_timestep(torch.tensor([sigma], dtype=torch.float64))[0])
     except MotiveError as error:
         return _Check(f"model {name}", False, str(error))
     return _Check(
         f"model {name}",
         True,
         f"{backbone.family}, {size:,} parameters, {standard.frames} frames of "
-        f"{standard.width}x{standard.height} at {standard.fps:g} fps, latent grid {grid}",
+        f"{standard.width}x{standard.height} at {standard.fps:g} fps, latent grid {grid}, "
+        f"target {backbone.target_name}, t_fix {1000 * sigma:g} (sigma {sigma:g}; the model's own "
+        f"timestep {told:g}){expert}",
     )

@@ -49,7 +49,7 @@ def options_of(config: type, *, without: Collection[str] = ()) -> Any:
         text = entry.metadata["help"]
         if shown not in (None, "") and not isinstance(shown, bool):
             text += f" [default: {shown}]"
-        several = isinstance(entry.default, tuple)
+        several = "tuple[" in str(hints[entry.name])
         parameter = Parameter(
             help=text,
             consume_multiple=several,

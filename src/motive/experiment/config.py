@@ -161,7 +161,7 @@ class ExperimentConfig:
     def features_of(self, condition: Condition) -> tuple[RunConfig, ...]:
         """Options of the run whose scores rank its clips; of several, one per draw of noise."""
         own = dataclasses.replace(self.features, **condition.features)
-        step = len(own.timesteps)  # its i-th timestep has the noise of seed + i
+        step = len(own.timesteps or (0,))  # its i-th timestep has the noise of seed + i
         return tuple(
             dataclasses.replace(own, noise_seed=own.noise_seed + draw * step)
             for draw in range(condition.draws)

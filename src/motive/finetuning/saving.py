@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from motive.backbones import Backbone
+from motive.backbones.folder import STANDARD_FILE
 from motive.backbones.lora import save_lora
-from motive.backbones.wan import STANDARD_FILE
 from motive.clips import ClipStandard
 from motive.files import whole_folder
 

@@ -311,8 +311,9 @@ class Featurizer:
         error = location_error(prediction, target.to(prediction), self.objective.residual)
         masks = [clip.weights for clip in clips if clip.weights is not None]
         mask = torch.stack(masks) if self.objective.mask and masks else None
-        if mask is not None and self.objective.residual == "temporal difference":
-            mask = mask[:, 1:]  # a change belongs to the later of its two frames
+        if mask is not None:
+            # A change belongs to the later of its two frames, and a family may be given frame 0.
+            mask = mask[:, -error.shape[1] :]
         divisor = clips[0].frames if self.objective.frame_normalize else None
         return motion_weighted_loss(error, mask, divisor)
 

@@ -13,7 +13,6 @@ import yaml
 from motive.clips import ClipStandard
 from motive.errors import UsageError
 from motive.gradients import Objective
-from motive.gradients.objective import T_FIX
 from motive.motion import MotionConfig
 from motive.projection import BlockedFastfood
 from motive.versions import versions as versions
@@ -30,7 +29,16 @@ class RunConfig:
     model: str = _option(
         "wan-nano", "Diffusers pipeline folder, hub id, or wan-nano (inside the package)."
     )
-    frames: int | None = _option(None, "Frames per clip, 4k+1; default: the model's own length.")
+    weights: str | None = _option(
+        None, "Fine-tuned weights of the model's transformer, on top: a safetensors file."
+    )
+    lora: str | None = _option(
+        None, "LoRA of the model's transformer, on top: a safetensors file or a trainer's folder."
+    )
+    merge_lora: bool = _option(
+        True, "Add the LoRA to the weights; off: apart, --parameters lora attributes it alone."
+    )
+    frames: int | None = _option(None, "Frames per clip, mostly 4k+1; default: the model's own.")
     fps: float | None = _option(None, "Frames per second sampled by timestamp; default: model's.")
     height: int | None = _option(None, "Pixels; default: the model's own size.")
     width: int | None = _option(None, "Pixels; default: the model's own size.")
@@ -55,8 +63,10 @@ class RunConfig:
         "NAME=VALUE: other settings of the motion weights, such as weight_by=residual or "
         "noise_floor=0.1; tracker.NAME=VALUE: the tracker's own, such as tracker.weights=PATH.",
     )
-    timesteps: tuple[float, ...] = _option(
-        (T_FIX,), "Timestep(s) of 1000 at which gradients are taken; sigma = t / 1000."
+    timesteps: tuple[float, ...] | None = _option(
+        None,
+        "Timestep(s) of 1000 at which gradients are taken, sigma = t / 1000 for every family; "
+        "default: the model's own (751).",
     )
     noise_seed: int = _option(0, "Seed of the one noise sample that all clips share.")
     mask: bool = _option(True, "Weight the loss by motion; off: the ordinary training loss.")
@@ -89,7 +99,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without the model, before any work is done."""
-        self.objective(), self.projection(), self.motion_config().settings
+        self.objective(1.0), self.projection(), self.motion_config().settings
         try:
             re.compile(self.parameters)
         except re.error as error:
@@ -107,10 +117,21 @@ class RunConfig:
         """Whether an option rules several clips per pass out."""
         return self.checkpointing or self.offload or self.offload_activations or self.compile_blocks
 
-    def objective(self) -> Objective:
-        """The loss that is differentiated."""
+    @property
+    def sigma(self) -> float | None:
+        """The highest noise level that was asked for; None: the model's own."""
+        return None if self.timesteps is None else max(self.timesteps) / 1000.0
+
+    def objective(self, sigma_fix: float) -> Objective:
+        """The loss that is differentiated.
+
+        Args:
+            sigma_fix: The model's own noise level, taken where no timesteps were asked for.
+        """
+        # Rounded, so that a σ of 0.751 is timestep 751 exactly, as features on disk say.
+        own = (round(1000.0 * sigma_fix, 6),)
         return Objective(
-            tuple(self.timesteps),
+            own if self.timesteps is None else tuple(self.timesteps),
             self.noise_seed,
             self.mask,
             residual=self.residual.replace("-", " "),  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import prod
 
 from motive.backbones import Backbone, load_backbone
-from motive.backbones.placement import Placement, offloaded, sharded, whole
+from motive.backbones.placement import FOLDER_ONLY, Placement, offloaded, sharded, whole
 from motive.errors import UsageError
 from motive.gradients import Featurizer, automatic_batch
 from motive.gradients.sharded import ShardedFeaturizer
@@ -26,15 +26,29 @@ def open_backbone(config: RunConfig, ranks: Ranks | None = None) -> Backbone:
         ranks: Processes over which the transformer is spread; None: it is this process's alone.
 
     Raises:
-        UsageError: Both sharded and offloaded.
+        UsageError: Both sharded and offloaded, or both sharded and fine-tuned; or timesteps of
+            different experts.
     """
     placement: Placement = offloaded if config.offload else whole
     device = config.device
     if ranks is not None:
         if config.offload:
             raise UsageError("--shard and --offload: choose one of them")
+        if config.weights or config.lora:
+            raise UsageError(FOLDER_ONLY)
         placement, device = sharded(ranks), str(ranks.device)
-    return load_backbone(config.model, device=device, dtype=config.dtype, placement=placement)
+    backbone = load_backbone(
+        config.model,
+        device=device,
+        dtype=config.dtype,
+        placement=placement,
+        sigma=config.sigma,
+        weights=config.weights,
+        lora=config.lora,
+        merge_lora=config.merge_lora,
+    )
+    backbone.check_levels([timestep / 1000.0 for timestep in config.timesteps or ()])
+    return backbone
 
 
 def make_featurizer(
@@ -49,7 +63,7 @@ def make_featurizer(
         backbone: The model, opened with the same options.
         ranks: As for `open_backbone`; the leader's call makes the others follow (see `follow`).
     """
-    parts = (backbone, config.projection(), config.objective())
+    parts = (backbone, config.projection(), config.objective(backbone.sigma_fix))
     checkpointing = config.checkpointing or config.offload
     if ranks is None:
         return Featurizer(

@@ -79,15 +79,15 @@ class Preparer:
 
     def _prepared(self, clip: Clip) -> PreparedClip:
         motion_key = cache_key(clip.id, *self._motion_config)
-        latents, motion = self.encoder.cached_latents(clip), self.cache.get("motion", motion_key)
+        latents, motion = self.encoder.cached(clip), self.cache.get("motion", motion_key)
         if latents is None or motion is None:
             decoded = decode_unchanged(clip, self.standard)
             if motion is None:
                 motion = self._store_motion(motion_key, clip, decoded)
             if latents is None:
                 latents = self.encoder.encode(clip, decoded.pixels)
-        text = self.text(clip.caption if self.captions else "")
-        return PreparedClip(latents, motion[0]["weights"], text, motion[1])
+        text = self.text(clip.caption if self.captions else "").after(latents.image)
+        return PreparedClip(latents.latents, motion[0]["weights"], text, motion[1])
 
     def _store_motion(
         self, key: str, clip: Clip, decoded: DecodedClip

@@ -79,7 +79,7 @@ def report_run(
         command=command,
         config_yaml=(run.folder / "config.yaml").read_text("utf-8"),
         selection_csv=run.folder / "selection.csv" if selection else None,
-        fixed_noise=(round(run.config.timesteps[0]), run.config.timesteps[0] / 1000.0),
+        fixed_noise=(round(run.objective.timesteps[0]), run.objective.timesteps[0] / 1000.0),
         projected_dim=run.config.dim,
     )
     try:
@@ -347,7 +347,8 @@ def _subtitle(run: Run, ranking: Ranking) -> str:
 
 def _facts(run: Run, ranking: Ranking) -> list[tuple[str, str]]:
     config, standard = run.config, run.standard
-    timesteps = ", ".join(f"{t:g}" for t in config.timesteps)
+    levels = run.objective.timesteps
+    timesteps = ", ".join(f"{t:g}" for t in levels)
     motion = config.motion_config()
     return [
         ("model", run.backbone.name),
@@ -357,7 +358,7 @@ def _facts(run: Run, ranking: Ranking) -> list[tuple[str, str]]:
             "clip",
             f"{standard.frames} frames, {standard.width}x{standard.height}, {standard.fps:g} fps",
         ),
-        ("timestep", f"{timesteps} (sigma {config.timesteps[0] / 1000:g})"),
+        ("timestep", f"{timesteps} (sigma {levels[0] / 1000:g})"),
         ("noise seed", str(config.noise_seed)),
         ("motion mask", f"{motion.tracker}, {motion.displacement}" if config.mask else "off"),
         *([] if config.captions else [("captions", "empty for all clips")]),

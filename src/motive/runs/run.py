@@ -19,7 +19,7 @@ from motive.backbones import EMBEDDED_MODELS, Backbone, TensorCache
 from motive.clips import Clip, ClipStandard, read_dataset
 from motive.errors import DatasetError, MotiveError, UsageError
 from motive.files import whole_file
-from motive.gradients import Featurizer
+from motive.gradients import Featurizer, Objective
 from motive.index import ClipRecord, FeatureStore, Fingerprint, Manifest
 from motive.index.manifest import OK, QUERY, TRAIN
 from motive.influence import cosine_scores
@@ -131,6 +131,11 @@ class Run:
         return standard
 
     @cached_property
+    def objective(self) -> Objective:
+        """The loss that is differentiated: at the model's own noise level unless told otherwise."""
+        return self.config.objective(self.backbone.sigma_fix)
+
+    @cached_property
     def fingerprint(self) -> Fingerprint:
         """Under which features of this run may be compared."""
         # Left out where captions count, so that features made before there was a choice stay valid.
@@ -141,7 +146,7 @@ class Run:
                 "parameters": self.config.parameters,
                 "standard": vars(self.standard),
                 "motion": self.config.motion_config().settings if self.config.mask else None,
-                "objective": self.config.objective().settings,
+                "objective": self.objective.settings,
                 "projection": self.config.projection().identity(),
                 **captions,
             }
@@ -337,9 +342,11 @@ class Run:
         names = ("data", "queries", "selection")
         self.stored |= sections
         config = self.config
-        if config.model not in EMBEDDED_MODELS and Path(config.model).expanduser().is_dir():
+        given = {"model": config.model, "weights": config.weights, "lora": config.lora}
+        for name, path in given.items():
             # So that the run can be repeated from another working folder.
-            config = config.updated(model=str(Path(config.model).expanduser().resolve()))
+            if path and path not in EMBEDDED_MODELS and Path(path).expanduser().exists():
+                config = config.updated(**{name: str(Path(path).expanduser().resolve())})
         text = config_yaml(
             config,
             **{name: self.stored[name] for name in names if name in self.stored},
