@@ -8,7 +8,8 @@ import logging
 import pytest
 
 from motive.clips import VIDEO_COLUMNS, Clip, ClipStandard, decode_clip, read_dataset
-from motive.errors import ClipError, DatasetError
+from motive.errors import ClipError
+from refused_datasets import refusal
 
 
 def touch(folder, *names):
@@ -16,13 +17,6 @@ def touch(folder, *names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"video")
-
-
-def refusal(source, **options) -> str:
-    with pytest.raises(DatasetError) as error:
-        read_dataset(source, **options)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_a_folder_is_read_in_sorted_order_with_captions_beside(tmp_path):

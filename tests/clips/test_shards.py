@@ -10,8 +10,9 @@ import pytest
 
 from motive.clips import Clip, ClipStandard, decode_clip, probe, read_dataset
 from motive.clips.archive import stat_source
-from motive.errors import ClipError, DatasetError
+from motive.errors import ClipError
 from numbered_videos import number_on_frame
+from refused_datasets import refusal
 
 STANDARD = ClipStandard(5, 8, 32, 64)
 
@@ -25,13 +26,6 @@ def shard(path, members, mode="w"):
             entry.size = len(data)
             tar.addfile(entry, io.BytesIO(data))
     return path
-
-
-def refusal(source) -> str:
-    with pytest.raises(DatasetError) as error:
-        read_dataset(source)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def test_samples_become_clips_with_their_texts(tmp_path, numbered_video):

@@ -13,8 +13,16 @@ from pathlib import Path
 from motive.clips.archive import TAR
 from motive.clips.clip import Clip
 from motive.clips.folders import VIDEO_SUFFIXES, read_text, videos_under, with_captions
-from motive.clips.lists import LIST_SUFFIXES, clips_from_rows, read_list, refuse_address
+from motive.clips.layouts import read_published, zip_hint
+from motive.clips.lists import (
+    LIST_SUFFIXES,
+    VIDEO_COLUMNS,
+    clips_from_rows,
+    read_list,
+    refuse_address,
+)
 from motive.clips.shards import read_shards, shards_in
+from motive.clips.tables import table_parts, table_rows
 from motive.clips.trainer_configs import read_toml
 from motive.errors import DatasetError
 
@@ -37,7 +45,8 @@ def read_dataset(source: str | os.PathLike[str], *, base: Path | None = None) ->
 
     A folder is searched recursively, in sorted order, without hidden files; `clip.txt` beside
     `clip.mp4` is its caption. If it holds a list of its own (`metadata.jsonl` and the like,
-    `dataset.toml`, or `videos.txt` with `prompts.txt`), or tar files and no video, those are read
+    `dataset.toml`, or `videos.txt` with `prompts.txt`), is laid out like VIDGEN-1M, OpenVid-1M or
+    4DNeX-10M, is a Hugging Face data set on disk, or holds tar files and no video, those are read
     instead. A list is CSV, TSV, JSON, JSONL or Parquet; a JSON list is `[{...}, ...]` or
     `{path: {"caption": ...}}`. Column names are those in `VIDEO_COLUMNS`, `CAPTION_COLUMNS` and
     `LABEL_COLUMNS`, in any case; `start` and `end`, or `timestamp` = [start, end], give the span
@@ -78,6 +87,9 @@ def _read(path: Path, base: Path | None) -> list[Clip]:
     if not path.exists():
         raise DatasetError(f"{path}: no such file or folder; check the path")
     if path.is_file() and suffix in LIST_SUFFIXES:
+        published = read_published(path, base)
+        if published is not None:
+            return published
         return read_list(path, base or path.parent)
     if path.is_file() and suffix == _TOML:
         return read_toml(path, base or path.parent)
@@ -99,6 +111,12 @@ def _read_folder(folder: Path, base: Path | None) -> list[Clip]:
     for videos, prompts in _PAIRED_LISTS:
         if (folder / videos).is_file() and (folder / prompts).is_file():
             return _read_pair(folder / videos, folder / prompts, base or folder)
+    published = read_published(folder, base)
+    if published is not None:
+        return published
+    parts = table_parts(folder)
+    if parts:
+        return clips_from_rows(folder, table_rows(parts, VIDEO_COLUMNS), base or folder)
     paths = sorted(videos_under(folder), key=lambda path: path.as_posix())
     if paths:
         return with_captions(paths, folder)
@@ -107,14 +125,14 @@ def _read_folder(folder: Path, base: Path | None) -> list[Clip]:
         return read_shards(shards)
     raise DatasetError(
         f"{folder}: no video found in this folder (looked for .mp4, .mov, .mkv, .webm, .avi "
-        "and others); give a folder of videos or a list of them"
+        "and others); " + (zip_hint(folder) or "give a folder of videos or a list of them")
     )
 
 
 def _read_pair(videos: Path, prompts: Path, base: Path) -> list[Clip]:
     """Two text files whose lines belong together."""
-    paths = [line.strip() for line in read_text(videos)[0].splitlines() if line.strip()]
-    texts = [line.strip() for line in read_text(prompts)[0].splitlines() if line.strip()]
+    paths = [line.strip() for line in read_text(videos)[0].split("\n") if line.strip()]
+    texts = [line.strip() for line in read_text(prompts)[0].split("\n") if line.strip()]
     if len(paths) != len(texts):
         raise DatasetError(
             f"{videos}: lists {len(paths)} videos but {prompts.name} holds {len(texts)} captions; "

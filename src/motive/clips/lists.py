@@ -12,18 +12,17 @@ import io
 import json
 import logging
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from motive.clips.clip import Clip
 from motive.clips.decode import UNREADABLE_SPAN
-from motive.clips.folders import read_text, videos_under
+from motive.clips.folders import VIDEO_SUFFIXES, read_text, videos_under
+from motive.clips.tables import table_rows
 from motive.errors import DatasetError
 
 _log = logging.getLogger(__name__)
@@ -39,19 +38,20 @@ LIST_SUFFIXES = (".jsonl", ".csv", ".tsv", ".json", ".parquet")
 _EXAMPLE = '{"video": "clip.mp4", "prompt": "..."}'
 
 
-def read_list(path: Path, base: Path) -> list[Clip]:
+def read_list(path: Path, base: Path, *, search: bool = False) -> list[Clip]:
     """Read one list.
 
     Args:
         path: A file with one of the `LIST_SUFFIXES`.
         base: Folder that relative paths count from.
+        search: Look below `base` for a file of that name where the path itself does not exist.
 
     Raises:
         DatasetError: It is no such list (with the line), names no videos, or is empty.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
-        return clips_from_rows(path, _parquet_rows(path), base)
+        return clips_from_rows(path, table_rows([path], VIDEO_COLUMNS), base)
     text, guessed = read_text(path)
     if guessed:
         _log.warning("%s: not UTF-8; read as %s", path, guessed)
@@ -63,18 +63,7 @@ def read_list(path: Path, base: Path) -> list[Clip]:
         rows = _json_rows(path, text)
     else:
         rows = csv_rows(path, text, tabs=suffix == ".tsv")
-    return clips_from_rows(path, rows, base)
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows in batches, so that only the clips themselves have to fit into memory."""
-    try:
-        with pq.ParquetFile(path) as table:
-            rows = (row for batch in table.iter_batches() for row in batch.to_pylist())
-            yield from enumerate(rows, 1)
-    except pa.ArrowException as error:
-        first = str(error).splitlines()[0]
-        raise DatasetError(f"{path}: not a Parquet table, or damaged ({first:.160})") from None
+    return clips_from_rows(path, rows, base, search=search)
 
 
 def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -83,7 +72,7 @@ def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]
             continue
         try:
             row = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of 5000 digits is a ValueError
             raise DatasetError(f"{path}: line {number} is not JSON ({error})") from None
         if not isinstance(row, dict):
             raise DatasetError(f"{path}: line {number} is not an object like {_EXAMPLE}")
@@ -98,6 +87,8 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]
         raise DatasetError(f"{path}: not JSON at line {error.lineno} ({error.msg}){hint}") from None
     except RecursionError:
         raise DatasetError(f"{path}: nested too deeply for a list of videos") from None
+    except ValueError as error:
+        raise DatasetError(f"{path}: no list of videos ({error})") from None
     if isinstance(data, dict):
         nested = data.get("data") if len(data) == 1 else None  # finetrainers' older metadata.json
         data = nested if isinstance(nested, list) else _named_rows(path, data)
@@ -140,7 +131,7 @@ def csv_rows(
     header = text.splitlines()[0]
     # Spreadsheets in many countries write semicolons and still call it CSV.
     delimiter = "\t" if tabs else max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         for row in reader:
             if None in row:
@@ -150,13 +141,15 @@ def csv_rows(
                 )
             yield reader.line_num, row
     except csv.Error as error:
-        raise DatasetError(f"{path}: line {reader.line_num}: {error}") from None
+        raise DatasetError(
+            f"{path}: line {reader.line_num}: {error}; is a double quote left open?"
+        ) from None
 
 
 def clips_from_rows(
-    path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], base: Path
+    path: Path, rows: Iterable[tuple[int, Mapping[str, Any]]], base: Path, *, search: bool = False
 ) -> list[Clip]:
-    """Rows as clips; `path` is the list they come from, for messages."""
+    """Rows as clips; `path` is the list they come from, for messages; otherwise as `read_list`."""
     table = [(number, {str(k).strip(): v for k, v in row.items()}) for number, row in rows]
     if not table:
         raise DatasetError(f"{path}: the list has no row; add one video per row")
@@ -166,7 +159,7 @@ def clips_from_rows(
             f"{path}: no column names the videos (found: {', '.join(found[:20]) or 'nothing'}); "
             f"call it one of {', '.join(VIDEO_COLUMNS)}"
         )
-    files = _Files(base)
+    files = _Files(base, search)
     return [_clip_from_row(path, number, row, files) for number, row in table]
 
 
@@ -174,7 +167,7 @@ def _clip_from_row(path: Path, number: int, row: dict[str, Any], files: _Files) 
     """One row as a clip; without a path its source is "", which decoding reports."""
     names = {key.lower(): key for key in row}
     video = _first_present(VIDEO_COLUMNS, names)
-    entry = "" if video is None else as_text(row.pop(video))
+    entry = "" if video is None else as_text(_path_of(row.pop(video)))
     refuse_address(entry, f"{path}: row {number}: {entry}")
     caption = _pop(row, names, CAPTION_COLUMNS)
     label = _pop(row, names, LABEL_COLUMNS)
@@ -182,7 +175,7 @@ def _clip_from_row(path: Path, number: int, row: dict[str, Any], files: _Files) 
     if bad:
         row[UNREADABLE_SPAN] = bad
     return Clip(
-        source=files.find(entry, by_stem=video is not None and video.lower() == "vid"),
+        source=files.find(entry, is_stem=video is not None and video.lower() == "vid"),
         caption=as_text(caption),
         start=start,
         end=end,
@@ -190,6 +183,11 @@ def _clip_from_row(path: Path, number: int, row: dict[str, Any], files: _Files) 
         row=number,
         extra=row,
     )
+
+
+def _path_of(value: Any) -> Any:
+    """The path in a cell; Hugging Face tables write a video as {"bytes": None, "path": ...}."""
+    return value.get("path") if isinstance(value, dict) else value
 
 
 def _first_present(candidates: Iterable[str], names: Mapping[str, str]) -> str | None:
@@ -220,8 +218,8 @@ def _pop_span(
         return 0.0, None, None
     try:
         start, end = (_seconds(value) for value in pair)
-    except (TypeError, ValueError):
-        return 0.0, None, repr(pair)
+    except (TypeError, ValueError, OverflowError):
+        return 0.0, None, f"{pair!r:.80}"
     return start or 0.0, end, None
 
 
@@ -267,21 +265,22 @@ def refuse_address(address: str, where: str) -> None:
 class _Files:
     """Finds the file that a list entry means, relative to one folder."""
 
-    def __init__(self, base: Path) -> None:
-        self.base = base
+    def __init__(self, base: Path, search: bool) -> None:
+        self.base, self.search = base, search
 
-    def find(self, entry: str, *, by_stem: bool) -> str:
+    def find(self, entry: str, *, is_stem: bool) -> str:
         """Path of the entry; the plain join if no such file exists."""
         if not entry:
             return ""
         path = self.base / entry
-        if not by_stem or path.is_file():
+        if not (is_stem or self.search) or os.path.isfile(path):  # False for an impossible name
             return str(path)
-        with_suffix = path.with_name(path.name + ".mp4")
-        return str(self._by_stem.get(Path(entry).name, with_suffix))
+        if is_stem and path.suffix.lower() not in VIDEO_SUFFIXES:
+            path = path.with_name(path.name + ".mp4")
+        return str(self._below.get(Path(entry).name, path))
 
     @cached_property
-    def _by_stem(self) -> dict[str, Path]:
-        """All videos below the folder by name without suffix (VIDGEN lists stems only)."""
+    def _below(self) -> dict[str, Path]:
+        """All videos below the folder by name, with and without suffix (VIDGEN lists stems)."""
         paths = sorted(videos_under(self.base), reverse=True)
-        return {path.stem: path for path in paths}
+        return {path.stem: path for path in paths} | {path.name: path for path in paths}
