@@ -288,7 +288,7 @@ def test_a_model_without_rules_is_taken_clip_by_clip_and_the_log_says_why(
 ):
     clips = [make_clip(seed) for seed in range(2)]
     expected = features(backbone, clips)
-    monkeypatch.setattr("motive.gradients.batch.broadcast_parameters", lambda layer: ())
+    monkeypatch.setattr("motive.gradients.batch.broadcast_of", lambda layer: None)
     with caplog.at_level(logging.WARNING):
         found = features(backbone, clips, batch=2)
     assert all(torch.equal(a.vector, b.vector) for a, b in zip(found, expected, strict=True))

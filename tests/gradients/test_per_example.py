@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from motive.gradients.per_example import broadcast_parameters, rule_of
+from motive.gradients.per_example import broadcast_of, rule_of
 
 CLIPS = 3
 
@@ -106,4 +106,4 @@ def replaced_forward():
 )
 def test_a_layer_that_may_compute_something_else_has_no_rule(layer):
     assert rule_of(layer) is None
-    assert broadcast_parameters(layer) == ()
+    assert broadcast_of(layer) is None

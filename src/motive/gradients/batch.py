@@ -21,7 +21,7 @@ from torch import nn
 
 from motive.errors import ClipError, UsageError
 from motive.gradients.collector import GradientCollector, only_requiring_gradients
-from motive.gradients.per_example import Rule, broadcast_parameters, rule_of
+from motive.gradients.per_example import Broadcast, Rule, broadcast_of, rule_of
 from motive.gradients.sums import Collected, GradientSums
 
 _SHOWN = 3  # names in a message
@@ -73,7 +73,7 @@ class BatchCollector:
         self.collector = collector
         names = {id(parameter): name for name, parameter in collector.parameters.items()}
         self._layers: list[_Layer] = []
-        self._tables: list[tuple[nn.Module, str, str]] = []  # (module, name within it, name)
+        self._tables: list[tuple[nn.Module, Broadcast, str]] = []  # (module, parameter, name)
         uncovered: list[str] = []
         for module in collector.module.modules():
             owned = {
@@ -85,10 +85,12 @@ class BatchCollector:
             if rule is not None and owned:
                 self._layers.append(_Layer(module, rule, owned))
                 continue
+            table = broadcast_of(module)
             for local, name in owned.items():
-                covered = local in broadcast_parameters(module) and _leads_with_one(module, local)
-                self._tables.append((module, local, name))
-                uncovered += [] if covered else [name]
+                if table and local == table.parameter and _leads_with_one(module, local):
+                    self._tables.append((module, table, name))
+                else:
+                    uncovered.append(name)
         tables = Counter(name for _, _, name in self._tables)
         layers = {name for layer in self._layers for name in layer.names.values()}
         uncovered += [name for name, count in tables.items() if count > 1 or name in layers]
@@ -175,8 +177,9 @@ class _Pass:
             handle.remove()
 
     @contextmanager
-    def spread(self, module: nn.Module, local: str, name: str) -> Iterator[None]:
+    def spread(self, module: nn.Module, table: Broadcast, name: str) -> Iterator[None]:
         """Give each clip its own copy of a parameter "1 ...", with its own gradient."""
+        local = table.parameter
         original = module._parameters[local]
         assert original is not None
         copies = nn.Parameter(original.detach().expand(self.clips, *original.shape[1:]))
@@ -186,11 +189,17 @@ class _Pass:
                 self.sums.add(name, parameter.grad[: self.sums.clips])
                 parameter.grad = None
 
+        def check(layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+            if not table.fits(layer, arguments, options):
+                raise NotSeparableError(f"{name} meets more than one timestep per clip")
+
         copies.register_post_accumulate_grad_hook(project_and_free)
+        checking = module.register_forward_pre_hook(check, with_kwargs=True)
         module._parameters[local] = copies
         try:
             yield
         finally:
+            checking.remove()
             module._parameters[local] = original
 
     def _layer_gradients(

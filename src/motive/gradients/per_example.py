@@ -11,6 +11,8 @@ those the rule was derived for; a subclass may compute anything.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -33,9 +35,30 @@ def rule_of(layer: nn.Module) -> Rule | None:
     return found(layer) if found else None
 
 
-def broadcast_parameters(layer: nn.Module) -> tuple[str, ...]:
-    """Parameters "1 ..." that the layer's own forward adds to something with clips in front."""
-    return _BROADCAST.get(f"{type(layer).__module__}.{type(layer).__qualname__}", ())
+@dataclass(frozen=True)
+class Broadcast:
+    """A parameter "1 ..." that the layer's own forward adds to something with clips in front.
+
+    Attributes:
+        parameter: Its name within the layer.
+        argument: Of the layer's forward: what it is added to comes from this.
+        dimensions: Of the argument; with more, a place between clips and features, such as one
+            timestep per token, the parameter is broadcast differently.
+    """
+
+    parameter: str
+    argument: str
+    dimensions: int
+
+    def fits(self, layer: nn.Module, arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+        """Whether a call of the layer has the argument in this form."""
+        given = signature(layer.forward).bind(*arguments, **options).arguments
+        return bool(given[self.argument].ndim == self.dimensions)
+
+
+def broadcast_of(layer: nn.Module) -> Broadcast | None:
+    """The parameter of a layer that each clip can have a copy of."""
+    return _BROADCAST.get(f"{type(layer).__module__}.{type(layer).__qualname__}")
 
 
 def _linear(layer: nn.Linear, x: torch.Tensor, dy: torch.Tensor, clips: int) -> Gradients:
@@ -124,6 +147,6 @@ _RULES: dict[str, Callable[[Any], Rule | None]] = {
 }
 _WAN = "diffusers.models.transformers.transformer_wan."
 _BROADCAST = {
-    _WAN + "WanTransformerBlock": ("scale_shift_table",),
-    _WAN + "WanTransformer3DModel": ("scale_shift_table",),
+    _WAN + "WanTransformerBlock": Broadcast("scale_shift_table", "temb", 3),
+    _WAN + "WanTransformer3DModel": Broadcast("scale_shift_table", "timestep", 1),
 }
