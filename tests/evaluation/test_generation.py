@@ -90,7 +90,9 @@ def test_decoded_clips_are_what_the_backbone_decodes(backbone):
     assert clips.shape == (3, 3, 5, 32, 32)
     assert clips.abs().max() <= 1.0
     one = backbone.decode_latents(latents[1]).permute(3, 0, 1, 2).float() / 127.5 - 1.0
-    assert torch.equal(clips[1], one)
+    difference = (clips[1] - one).abs()
+    assert difference.max() < 1.01 / 127.5  # sums in another order round to the next of 256 steps
+    assert difference.count_nonzero() < 0.001 * one.numel()
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from motive.backbones import load_backbone
 from motive.cli.console import emit, list_problems, progress_bars
 from motive.cli.options import Common, given, options_of
-from motive.errors import UsageError
+from motive.errors import ModelError, UsageError
 from motive.finetuning import FinetuneConfig, Finetuned
 from motive.finetuning import finetune as train
 from motive.runs import Run, scored_standard, selected_clips
@@ -122,13 +123,16 @@ def _lines(tuned: Finetuned) -> list[str]:
     lines.append(f"curves: {tuned.page}")
     if tuned.lora is not None:
         lines.append(f"adapters: {tuned.lora}")
-        lines.append(
-            f"next: motive generate --model {record['model']} --lora {tuned.lora} "
-            "--prompts prompts.txt --out videos/"
-        )
+        lines += _next(record["model"], f"--lora {tuned.lora} ")
     if tuned.pipeline is not None:
         lines.append(f"pipeline: {tuned.pipeline}")
-        lines.append(
-            f"next: motive generate --model {tuned.pipeline} --prompts prompts.txt --out videos/"
-        )
+        lines += _next(str(tuned.pipeline))
     return lines
+
+
+def _next(model: str, lora: str = "") -> list[str]:
+    try:
+        load_backbone(model, device="cpu").check_sampling()
+    except ModelError:
+        return []
+    return [f"next: motive generate --model {model} {lora}--prompts prompts.txt --out videos/"]

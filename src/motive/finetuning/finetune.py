@@ -163,6 +163,7 @@ def _open(
     # Trained weights are float32; frozen ones beside adapters may be half of that.
     dtype = "float32" if config.lora is None else precision
     backbone = load_backbone(config.model, device=group.device, dtype=dtype)
+    _check_trainable(backbone)
     shape = config.standard(standard or backbone.standard)
     backbone.check_standard(shape)
     return _Job(
@@ -292,3 +293,13 @@ def _require_ours(out: Path) -> None:
 
 def _silent(stage: str, done: int, total: int) -> None:
     """Progress for callers who want none."""
+
+
+def _check_trainable(backbone: Backbone) -> None:
+    """Refuse, before clips are encoded, what one transformer and a caption do not make up."""
+    if backbone.sees_image or backbone.expert_text is not None:
+        what = "that sees an image" if backbone.sees_image else "of two experts"
+        raise UsageError(
+            f"{backbone.name}: fine-tuning a model {what} is not part of this version; export the "
+            "selection and train with the family's own trainer"
+        )

@@ -70,7 +70,7 @@ def encode_clips(
     for done, (clip_id, clip) in enumerate(share, start=1):
         try:
             if not encoder.has_latents(clip):
-                encoder.latents(clip)
+                encoder.encoded(clip)
             encoder.text(clip.caption)
         except ClipError as error:
             failed.append((clip_id, str(error)))
@@ -134,7 +134,7 @@ class Material:
         kept = self._kept.get(clip_id)
         if kept is not None:
             return kept
-        latents = self.encoder.latents(self.clips[clip_id])
+        latents = self.encoder.encoded(self.clips[clip_id]).latents
         if latents.nbytes <= self._room:
             self._room -= latents.nbytes
             self._kept[clip_id] = latents

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
@@ -33,6 +32,7 @@ class VideoSampler:
 
     Raises:
         UsageError: An option is out of range, or a shape that the model cannot take.
+        ModelError: Videos of this family are not made here.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class VideoSampler:
         guidance: float | None = None,
         negative: str = "",
     ) -> None:
+        backbone.check_sampling()
         backbone.check_standard(standard)
         self.backbone, self.standard, self.negative = backbone, standard, negative
         self._texts: dict[str, TextEmbedding] = {}
@@ -69,14 +70,6 @@ class VideoSampler:
         pipeline.set_progress_bar_config(disable=True)
         return pipeline
 
-    @cached_property
-    def _kind(self) -> Any:
-        """The pipeline's class, known before anything is loaded."""
-        import diffusers
-
-        index = json.loads((self.backbone.folder / "model_index.json").read_text("utf-8"))
-        return getattr(diffusers, index["_class_name"])
-
     @property
     def steps(self) -> int:
         """Denoising steps."""
@@ -94,7 +87,7 @@ class VideoSampler:
             "steps": self.steps,
             "guidance": self.guidance,
             "negative": self.negative,
-            "pipeline": self._kind.__name__,
+            "pipeline": self.backbone.pipeline_class.__name__,
             "scheduler": component_digest(self.backbone.folder / "scheduler"),
         }
 
@@ -141,7 +134,7 @@ class VideoSampler:
     def _option(self, name: str) -> Any:
         if self._asked[name] is not None:
             return self._asked[name]
-        return inspect.signature(self._kind.__call__).parameters[name].default
+        return inspect.signature(self.backbone.pipeline_class.__call__).parameters[name].default
 
 
 def noise_seed(prompt: str, seed: int) -> int:
