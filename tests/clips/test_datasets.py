@@ -27,6 +27,17 @@ def test_a_folder_is_read_in_sorted_order_with_captions_beside(tmp_path):
     assert [clip.caption for clip in clips] == ["", "a ball bounces", ""]
 
 
+@pytest.mark.parametrize("name", ["metadata.csv", "videos.txt"])
+def test_videos_that_a_folders_own_list_does_not_name_are_counted(name, tmp_path, caplog):
+    for video in ("a.mp4", "deeper/b.mp4", "c.mov", ".hidden.mp4"):
+        (tmp_path / video).parent.mkdir(exist_ok=True)
+        (tmp_path / video).write_bytes(b"video")
+    (tmp_path / name).write_text("video\n./a.mp4\n" if name == "metadata.csv" else "./a.mp4\n")
+    (tmp_path / "prompts.txt").write_text("a ball\n")
+    assert len(read_dataset(tmp_path)) == 1
+    assert f"{tmp_path}: 2 videos are not named in {name} and left out" in caplog.text
+
+
 def test_missing_captions_are_counted_once(tmp_path, caplog):
     touch(tmp_path, "a.mp4", "b.mp4", "c.mp4")
     (tmp_path / "a.txt").write_text("a")

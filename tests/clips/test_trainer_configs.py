@@ -48,7 +48,7 @@ def test_musubi_configurations_are_read_data_set_by_data_set(tmp_path, caplog):
     assert "pictures holds images and is left out" in caplog.text
 
 
-def test_diffusion_pipe_configurations_are_read_directory_by_directory(tmp_path):
+def test_diffusion_pipe_configurations_are_read_directory_by_directory(tmp_path, caplog):
     touch(tmp_path, "one/a.mp4", "one/deeper/b.mp4", "two/c.mp4", "two/d.mp4")
     (tmp_path / "one" / "a.txt").write_text("a ball")
     (tmp_path / "two" / "captions.json").write_text(json.dumps({"d.mp4": ["first", "second"]}))
@@ -62,6 +62,7 @@ def test_diffusion_pipe_configurations_are_read_directory_by_directory(tmp_path)
         ("d.mp4", "first"),
     ]
     assert clips[1].extra["captions"] == ["first", "second"]
+    assert f"{tmp_path}/two: 1 videos are not named in captions.json" in caplog.text
 
 
 def test_folders_with_captions_json_are_read_by_it(tmp_path):

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from motive.clips.archive import TAR
 from motive.clips.clip import Clip
-from motive.clips.folders import VIDEO_SUFFIXES, read_text, videos_under, with_captions
+from motive.clips.folders import (
+    VIDEO_SUFFIXES,
+    read_text,
+    videos_under,
+    warn_of_unnamed,
+    with_captions,
+)
 from motive.clips.layouts import read_published, zip_hint
 from motive.clips.lists import (
     LIST_SUFFIXES,
@@ -105,7 +111,9 @@ def _read_folder(folder: Path, base: Path | None) -> list[Clip]:
     for where in (folder, folder / _SPLIT):
         for name in _FOLDER_LISTS:
             if (where / name).is_file():
-                return read_list(where / name, base or where)
+                clips = read_list(where / name, base or where)
+                warn_of_unnamed(clips, base or where, name)
+                return clips
     if (folder / _FOLDER_CONFIG).is_file():
         return read_toml(folder / _FOLDER_CONFIG, base or folder)
     for videos, prompts in _PAIRED_LISTS:
@@ -141,4 +149,6 @@ def _read_pair(videos: Path, prompts: Path, base: Path) -> list[Clip]:
     rows = (
         (i, {"video": p, "prompt": t}) for i, (p, t) in enumerate(zip(paths, texts, strict=True), 1)
     )
-    return clips_from_rows(videos, rows, base)
+    clips = clips_from_rows(videos, rows, base)
+    warn_of_unnamed(clips, base, videos.name)
+    return clips

@@ -52,6 +52,14 @@ def videos_under(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
+def warn_of_unnamed(clips: Iterable[Clip], folder: Path, lists: str) -> None:
+    """Say how many videos below a folder its lists do not name, since they are left out."""
+    named = {os.path.abspath(clip.source) for clip in clips}
+    unnamed = sum(os.path.abspath(video) not in named for video in videos_under(folder))
+    if unnamed:
+        _log.warning("%s: %d videos are not named in %s and left out", folder, unnamed, lists)
+
+
 def read_text(path: Path) -> tuple[str, str | None]:
     """A text file's content, and the encoding if it had to be guessed."""
     data = path.read_bytes()

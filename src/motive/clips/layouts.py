@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from motive.clips.clip import Clip
-from motive.clips.folders import VIDEO_SUFFIXES, read_text, videos_under
+from motive.clips.folders import VIDEO_SUFFIXES, read_text, warn_of_unnamed
 from motive.clips.lists import VIDEO_COLUMNS, as_text, csv_rows, read_list
 from motive.errors import DatasetError
 
@@ -73,7 +73,9 @@ def _read_named(path: Path, root: Path) -> list[Clip]:
     hint = zip_hint(root) if root.is_dir() else ""
     if hint:
         _log.warning("%s: %s", root, hint)
-    return read_list(path, root, search=True)
+    clips = read_list(path, root, search=True)
+    warn_of_unnamed(clips, root, path.name)
+    return clips
 
 
 def _read_4dnex(lists: list[Path], root: Path) -> list[Clip]:
@@ -84,11 +86,8 @@ def _read_4dnex(lists: list[Path], root: Path) -> list[Clip]:
     images: they stay in the list and fail when they are decoded.
     """
     clips = [clip for path in lists for clip in _subset(path, root)]
-    named = {clip.source for clip in clips}
-    unnamed = sum(str(video) not in named for video in videos_under(root / _RAW))
-    if unnamed:
-        what = f"{len(lists)} lists" if len(lists) > 1 else lists[0].name
-        _log.warning("%s: %d videos are not named in %s and left out", root, unnamed, what)
+    what = f"{len(lists)} lists" if len(lists) > 1 else lists[0].name
+    warn_of_unnamed(clips, root / _RAW, what)
     return clips
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from motive.clips.clip import Clip
-from motive.clips.folders import VIDEO_SUFFIXES, with_captions
+from motive.clips.folders import VIDEO_SUFFIXES, warn_of_unnamed, with_captions
 from motive.clips.lists import read_list
 from motive.errors import DatasetError
 
@@ -77,7 +77,11 @@ def _directory(path: Path, base: Path, entry: dict[str, Any]) -> list[Clip]:
         raise DatasetError(f"{path}: a [[directory]] has no path")
     folder = base / entry["path"]
     captions = folder / "captions.json"
-    return read_list(captions, folder) if captions.is_file() else flat_folder(path, folder, ".txt")
+    if not captions.is_file():
+        return flat_folder(path, folder, ".txt")
+    clips = read_list(captions, folder)
+    warn_of_unnamed(clips, folder, captions.name)
+    return clips
 
 
 def flat_folder(path: Path, folder: Path, suffix: str) -> list[Clip]:
