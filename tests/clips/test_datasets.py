@@ -29,9 +29,7 @@ def test_a_folder_is_read_in_sorted_order_with_captions_beside(tmp_path):
 
 @pytest.mark.parametrize("name", ["metadata.csv", "videos.txt"])
 def test_videos_that_a_folders_own_list_does_not_name_are_counted(name, tmp_path, caplog):
-    for video in ("a.mp4", "deeper/b.mp4", "c.mov", ".hidden.mp4"):
-        (tmp_path / video).parent.mkdir(exist_ok=True)
-        (tmp_path / video).write_bytes(b"video")
+    touch(tmp_path, "a.mp4", "deeper/b.mp4", "c.mov", ".hidden.mp4")
     (tmp_path / name).write_text("video\n./a.mp4\n" if name == "metadata.csv" else "./a.mp4\n")
     (tmp_path / "prompts.txt").write_text("a ball\n")
     assert len(read_dataset(tmp_path)) == 1
