@@ -147,6 +147,16 @@ def test_a_checkpoint_of_some_tensors_says_so(folder, base, tuned, tmp_path, cap
     assert f"1 of the transformer's {len(tuned)} tensors" in caplog.text
 
 
+def test_tensors_that_the_class_itself_ignores_are_no_misfit(tmp_path):
+    """The files of Wan 2.1 I2V have a norm in every layer that its network does not use."""
+    folder = save_tiny("wan-i2v", tmp_path / "model")
+    weights = load_backbone(folder, device="cpu").transformer.state_dict()
+    unused = {"blocks.0.attn2.norm_added_q.weight": torch.ones(24)}
+    save_file({**weights, **unused}, tmp_path / "tuned.safetensors")
+    backbone = load_backbone(folder, device="cpu", weights=tmp_path / "tuned.safetensors")
+    assert same(backbone, weights)
+
+
 def test_a_lora_is_added_whatever_its_names(name, folder, factors, merged, tmp_path):
     def rename(layer):
         return original(name, layer)

@@ -122,6 +122,8 @@ def _fitting_weights(
     """
     own = model.state_dict()
     found, notes = _unwrapped(_read(path, headers_only=headers_only)[0], path)
+    unused = getattr(type(model), "_keys_to_ignore_on_load_unexpected", None) or ()
+    found = {k: v for k, v in found.items() if not any(re.search(name, k) for name in unused)}
     if not set(found) <= set(own):
         found = _converted(found, model, path)
     unknown = sorted(set(found) - set(own))
