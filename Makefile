@@ -16,7 +16,7 @@ demo: $(VENV)/.base
 	$(VENV)/bin/motive demo
 
 test: $(VENV)/.dev
-	$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(PY) -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff format --check .

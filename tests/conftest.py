@@ -40,3 +40,9 @@ def numbered_video(tmp_path: Path) -> Callable[..., Path]:
 def tiny_wan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Wan 2.1 pipeline folder (9 frames of 64x64 are enough for it)."""
     return save_tiny_wan(tmp_path_factory.mktemp("models") / "tiny-wan")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first, so that no process is left alone with them in the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
