@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from interrupting import Interrupt
 from motive.clips import Clip, read_dataset
 from motive.errors import DatasetError, FingerprintError, ModelError, MotiveError, UsageError
 from motive.finetuning import finetune
@@ -21,32 +22,6 @@ from moving_squares import small_model, square_video
 from tiny_wan import save_tiny_wan
 
 PROMPTS = ["square number 3", "square number 4"]
-
-
-class StopAt:
-    """Progress that interrupts after some updates."""
-
-    def __init__(self, step):
-        self.step, self.stages = step, []
-
-    def __call__(self, stage, done, total):
-        self.stages.append(stage)
-        if stage == "training" and done == self.step:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture(scope="module")
-def whole(world):
-    """Four updates without interruption."""
-    return world.train(
-        world.root / "whole",
-        held_out=world.held_out,
-        samples=PROMPTS,
-        sample_steps=2,
-        sample_every=2,
-        held_out_every=1,
-        ema=0.9,
-    )
 
 
 def watched(world, out, **options):
@@ -62,10 +37,16 @@ def watched(world, out, **options):
     )
 
 
+@pytest.fixture(scope="module")
+def whole(world):
+    """Four updates without interruption."""
+    return watched(world, world.root / "whole")
+
+
 def test_an_interrupted_training_equals_an_uninterrupted_one(world, whole, tmp_path, tuned_bytes):
     for step in (1, 3):
         with pytest.raises(KeyboardInterrupt):
-            watched(world, tmp_path, checkpoint_every=1, on_progress=StopAt(step))
+            watched(world, tmp_path, checkpoint_every=1, on_progress=Interrupt(step, "training"))
     assert read_checkpoint(tmp_path / "checkpoints", whole.record["settings"]).step == 2
     tuned = watched(world, tmp_path, checkpoint_every=1)
     assert (tuned.resumed_at, tuned.steps) == (2, 4)
@@ -113,7 +94,7 @@ def test_a_killed_training_continues_to_the_same_bits(world, tmp_path, tuned_byt
 
 
 def test_a_finished_training_is_found_done(world, whole):
-    again = watched(world, whole.out, on_progress=(seen := StopAt(99)))
+    again = watched(world, whole.out, on_progress=(seen := Interrupt(99, "training")))
     assert again.resumed_at == again.steps == 4
     assert "training" not in seen.stages
     assert again.record == whole.record
@@ -163,60 +144,10 @@ def test_the_pipeline_folder_loads_in_diffusers_and_generates(world, whole):
     assert "Fine-tuned from" in (moved / "README.md").read_text()
 
 
-def test_adapters_load_in_diffusers_and_merge_into_the_same_model(world, tmp_path):
-    pytest.importorskip("peft")
-    from diffusers import WanPipeline
-
-    tuned = world.train(tmp_path, lora=2, merge=True, steps=3, learning_rate=0.05)
-    plain = WanPipeline.from_pretrained(world.model)
-    plain.load_lora_weights(tuned.lora)
-    merged = WanPipeline.from_pretrained(tuned.pipeline)
-    inputs = {
-        "hidden_states": torch.randn(1, 16, 2, 4, 4),
-        "timestep": torch.tensor([500.0]),
-        "encoder_hidden_states": torch.randn(1, 32, 32),
-        "return_dict": False,
-    }
-    base = WanPipeline.from_pretrained(world.model)
-    with torch.no_grad():
-        one, other, before = (p.transformer(**inputs)[0] for p in (plain, merged, base))
-    torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
-    assert not torch.allclose(one, before, atol=1e-3)
-    names = set(load_file(tuned.lora / "pytorch_lora_weights.safetensors"))
-    assert all(name.startswith("transformer.blocks.") for name in names)
-    assert len(names) == 2 * 2 * (2 * 4 + 2)  # A and B, two blocks, two attentions, two layers
-
-
-def test_an_interrupted_lora_training_equals_an_uninterrupted_one(world, tmp_path):
-    pytest.importorskip("peft")
-    options = {"lora": 2, "ema": 0.5, "steps": 3, "checkpoint_every": 1}
-    with pytest.raises(KeyboardInterrupt):
-        world.train(tmp_path / "a", on_progress=StopAt(2), **options)
-    ours = world.train(tmp_path / "a", **options)
-    whole = world.train(tmp_path / "b", **options)
-    one, other = (load_file(t.lora / "pytorch_lora_weights.safetensors") for t in (ours, whole))
-    assert ours.resumed_at == 1
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_adapters_of_a_half_precision_model_are_trained_sampled_and_merged(world, tmp_path):
-    pytest.importorskip("peft")
-    options = {"lora": 2, "steps": 2, "precision": "bfloat16", "merge": True, "sample_steps": 1}
-    tuned = world.train(tmp_path, samples=PROMPTS, held_out=world.held_out, **options)
-    adapters = load_file(tuned.lora / "pytorch_lora_weights.safetensors")
-    assert {tensor.dtype for tensor in adapters.values()} == {torch.float32}
-    merged = load_file(tuned.pipeline / "transformer/diffusion_pytorch_model.safetensors")
-    base = load_file(world.model / "transformer/diffusion_pytorch_model.safetensors")
-    assert merged.keys() == base.keys()
-    assert merged["blocks.0.attn1.to_q.weight"].dtype == torch.bfloat16
-    assert tuned.record["settings"]["precision"] == "bfloat16"
-
-
 def test_samples_of_an_interrupted_training_are_made_anew_in_another_way(world, tmp_path):
     options = {"samples": PROMPTS, "sample_every": 1, "steps": 2}
     with pytest.raises(KeyboardInterrupt):
-        world.train(tmp_path, sample_steps=1, on_progress=StopAt(1), **options)
+        world.train(tmp_path, sample_steps=1, on_progress=Interrupt(1, "training"), **options)
     tuned = world.train(tmp_path, sample_steps=2, **options)
     for _, folder in tuned.record["curves"]["samples"]:
         settings = json.loads((tmp_path / folder / "generation.json").read_text())["settings"]

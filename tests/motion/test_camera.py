@@ -110,6 +110,7 @@ def test_an_object_that_moves_a_fraction_of_a_pixel_otherwise_hardly_pulls_the_c
     """Below ten times the noise an affine motion can lean over to the object, but never half."""
     error = error_beside_an_object(matrix, share, speed, direction, seed)
     assert error < 0.05 + 0.4 * speed
+    assert error < 0.15 or speed > 0.35
 
 
 @pytest.mark.xfail(strict=True, reason="a large object half a pixel off pulls the fit by 0.16 px")

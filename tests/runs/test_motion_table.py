@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flagged_clips import SHAPE, flagged_clips
+from interrupting import Interrupt
 from motive.clips import Clip, ClipStandard, decode_clip
 from motive.errors import DatasetError, FingerprintError, MotiveError, UsageError
 from motive.motion import MotionConfig, MotionFacts, measure_motion
@@ -42,17 +43,6 @@ def measured_here(monkeypatch):
 
     monkeypatch.setattr(module, "measure_record", counted)
     return sources
-
-
-class Interrupt:
-    """Presses Ctrl-C after some clips."""
-
-    def __init__(self, after):
-        self.after = after
-
-    def __call__(self, stage, done, total):
-        if done == self.after:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import motive.runs.model as model_module
+from interrupting import Interrupt
 from motive.clips import clip as clip_module
 from motive.clips import read_dataset
 from motive.index.manifest import TRAIN
@@ -26,17 +27,6 @@ def assert_same_features(a, b):
     assert a.keys() == b.keys()
     for name in a:
         np.testing.assert_array_equal(a[name], b[name])
-
-
-class Interrupt:
-    """Progress callback that presses Ctrl-C after some clips of a stage."""
-
-    def __init__(self, stage, after):
-        self.stage, self.after = stage, after
-
-    def __call__(self, stage, done, total):
-        if stage == self.stage and done == self.after:
-            raise KeyboardInterrupt
 
 
 def forbid_model_work(monkeypatch):
@@ -72,7 +62,7 @@ def test_an_interrupted_run_continues_where_it_stopped(
     config, videos, indexed, tmp_path, stage, after, left
 ):
     with pytest.raises(KeyboardInterrupt):
-        Run(tmp_path / "run", config, on_progress=Interrupt(stage, after)).index(videos)
+        Run(tmp_path / "run", config, on_progress=Interrupt(after, stage)).index(videos)
     result = Run(tmp_path / "run").index(videos)
     assert (result.computed, result.reused) == (left, 6 - left)
     assert_same_features(features(Run(tmp_path / "run")), features(Run(indexed)))

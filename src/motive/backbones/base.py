@@ -10,6 +10,7 @@ So caches, batches and shards need to know nothing about families.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from inspect import signature
@@ -30,7 +31,7 @@ from motive.errors import ModelError, UsageError
 TRAIN_TIMESTEPS = 1000.0
 
 
-class DiffusersBackbone(PipelineFolder):
+class DiffusersBackbone(PipelineFolder, ABC):
     """A diffusers pipeline folder; components load when first used.
 
     A family's file sets the class attributes, and overrides what it does differently: by default
@@ -114,9 +115,9 @@ class DiffusersBackbone(PipelineFolder):
     def recognise(self) -> None:
         """Set what depends on the index (family, components, expert); refuse what does not fit."""
 
+    @abstractmethod
     def read_configuration(self) -> None:
         """Set `channels`, `time` and `space` (VAE factors), `patch` (t, h, w) and the like."""
-        raise NotImplementedError
 
     def transformer_channels(self) -> int:
         """Channels that the transformer takes: the latents', and those that `forward` adds."""
@@ -127,20 +128,20 @@ class DiffusersBackbone(PipelineFolder):
     space: int
     patch: tuple[int, int, int]
 
+    @abstractmethod
     def normalise(self, latents: torch.Tensor) -> torch.Tensor:
         """VAE latents "c f h w" -> what the transformer was trained on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def denormalise(self, latents: torch.Tensor) -> torch.Tensor:
         """The inverse of `normalise`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         """The transformer's prediction "b c f h w" for noisy latents at σ "b", given text "b l d".
 
         Latents and text are on the device, in the transformer's dtype; σ is for `timesteps`.
         """
-        raise NotImplementedError
 
     def model_timestep(self, sigma: torch.Tensor) -> torch.Tensor:
         """The timestep that the transformer is told at σ "b"; of a rectified flow 1000 σ."""
@@ -226,9 +227,9 @@ class DiffusersBackbone(PipelineFolder):
         """Rows "l d" that tell of the first frame of uint8 "f h w 3", before the caption's."""
         return None
 
+    @abstractmethod
     def encode_text(self, caption: str) -> TextEmbedding:
         """Caption -> embeddings, float32 on the CPU."""
-        raise NotImplementedError
 
     @cached_property
     def text_pipeline(self) -> Any:

@@ -56,5 +56,5 @@ class GivenFirstFrame(DiffusersBackbone):
 
     def forward(self, noisy: torch.Tensor, sigma: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
         """Without the first latent frame."""
-        prediction = super().forward(noisy, sigma, text)
+        prediction = super().forward(noisy, sigma, text)  # type: ignore[safe-super]  # a mixin: the family comes next
         return prediction if noisy.shape[2] == 1 else prediction[:, :, 1:]

@@ -27,9 +27,7 @@ def fleiss_kappa(counts: np.ndarray) -> float | None:
         >>> fleiss_kappa(np.array([[3, 0], [0, 3], [3, 0]]))
         1.0
     """
-    counts = np.asarray(counts, dtype=np.float64)
-    raters = counts.sum(axis=1)
-    counts, raters = counts[raters >= 2], raters[raters >= 2]
+    counts, raters = _judged_twice(counts)
     if not len(counts):
         return None
     agreeing = (counts * (counts - 1)).sum(axis=1) / (raters * (raters - 1))
@@ -57,9 +55,7 @@ def krippendorff_alpha(
         >>> krippendorff_alpha(np.array([[2, 0], [0, 2]]))
         1.0
     """
-    counts = np.asarray(counts, dtype=np.float64)
-    raters = counts.sum(axis=1)
-    counts, raters = counts[raters >= 2], raters[raters >= 2]
+    counts, raters = _judged_twice(counts)
     if not len(counts):
         return None
     # Ordered couples of different annotators, each pair weighted to count its annotators once.
@@ -82,3 +78,10 @@ def _distances(totals: np.ndarray, level: str) -> np.ndarray:
         return 1.0 - np.eye(len(totals))
     middle = np.cumsum(totals) - totals / 2  # mean rank of each answer
     return np.subtract.outer(middle, middle) ** 2
+
+
+def _judged_twice(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The pairs that two annotators or more have judged: counts "p k" and annotators "p"."""
+    counts = np.asarray(counts, dtype=np.float64)
+    raters = counts.sum(axis=1)
+    return counts[raters >= 2], raters[raters >= 2]
